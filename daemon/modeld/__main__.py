@@ -1,0 +1,5 @@
+"""Run the command as `python -m modeld`."""
+
+from modeld.cli import main
+
+main()

@@ -1,0 +1,151 @@
+"""`modeld set` and `rollback`: change what is live.
+
+With a running server the version is proven before anything changes. Without one the
+state file is edited, and the next start applies it; the output says which it was.
+"""
+
+import getpass
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modeld.cli.client import NoServer, call
+from modeld.cli.options import fail, json_option, place_options, read_settings, show
+from modeld.config import Settings
+from modeld.control.history import rollback_target
+from modeld.control.ledger import Ledger
+from modeld.desired.document import blob_id, parse
+from modeld.desired.document import set_active as set_active_in
+from modeld.desired.file import StateFile
+from modeld.domain import DEFAULT_MODEL, ModelVersion
+from modeld.errors import ModeldError, StateEmpty, StateMissing
+from modeld.repository.versions import Repository
+
+_REFUSED = 1
+
+
+@click.command("set")
+@place_options
+@json_option
+@click.argument("version")
+@click.option("--model", default=DEFAULT_MODEL, help="Which model, where there are several.")
+@click.option("--reason", default="", help="Why; kept in the history.")
+@click.option("--expect", help="Refuse unless this version is live.")
+@click.option("--dry-run", is_flag=True, help="Load and prove the version, change nothing.")
+def set_active(
+    config: Path | None,
+    as_json: bool,
+    version: str,
+    model: str,
+    reason: str,
+    expect: str | None,
+    dry_run: bool,
+    **flags: object,
+) -> None:
+    """Make VERSION the live one.
+
+    Exit codes: 0 done, 1 refused (nothing changed).
+    """
+    settings = read_settings(config, **flags)
+    content: dict[str, Any] = {"version": version, "model": model, "dry_run": dry_run}
+    content |= {"reason": reason, "actor": _actor()}
+    if expect is not None:
+        content["expected_version"] = expect
+    _change(settings, "/admin/set-active-version", content, as_json=as_json)
+
+
+@click.command()
+@place_options
+@json_option
+@click.option("--to", help="Go to this version instead of the one that was live before.")
+@click.option("--model", default=DEFAULT_MODEL, help="Which model, where there are several.")
+@click.option("--reason", default="", help="Why; kept in the history.")
+def rollback(
+    config: Path | None, as_json: bool, to: str | None, model: str, reason: str, **flags: object
+) -> None:
+    """Go back to the version that was live before.
+
+    Pressed again it stays where it is, and says what would go further back. Exit
+    codes: 0 done, 1 refused (nothing changed).
+    """
+    settings = read_settings(config, **flags)
+    content: dict[str, Any] = {"model": model, "reason": reason, "actor": _actor()}
+    if to is not None:
+        content["to"] = to
+    _change(settings, "/admin/rollback", content, as_json=as_json)
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _change(settings: Settings, path: str, content: dict[str, Any], *, as_json: bool) -> None:
+    try:
+        reply = call(settings, "POST", path, content)
+    except NoServer:
+        _edit(settings, content, as_json=as_json)
+        return
+    answer = reply.content
+    show(answer, as_json=as_json, text=_sentence(answer))
+    sys.exit(0 if reply.is_ok else _REFUSED)
+
+
+def _sentence(answer: dict[str, Any]) -> str:
+    if "error" in answer:
+        return f"Refused, nothing changed: {answer['error']}"
+    if answer["unchanged"]:
+        message = answer.get("message", "it was live already")
+        return f"{answer['active']} stays live: {message}."
+    if answer.get("dry_run"):
+        return f"{answer['active']} loads and answers as it should; nothing was changed."
+    return f"{answer['active']} is live (before: {answer['previous']})."
+
+
+def _edit(settings: Settings, content: dict[str, Any], *, as_json: bool) -> None:
+    """Change the file alone: no server runs."""
+    try:
+        version = content.get("version") or content.get("to") or _target(settings, content["model"])
+        _write(settings, content, version)
+    except ModeldError as error:
+        fail(f"refused, nothing changed: {error}", _REFUSED)
+    text = f"No server runs here: {settings.state_file} now asks for {version}."
+    if content.get("dry_run"):
+        text = f"No server runs here: {version} is in the repository; nothing was tried or changed."
+    show(
+        {"active": version, "written": not content.get("dry_run"), "source": "file"},
+        as_json=as_json,
+        text=text,
+    )
+
+
+def _target(settings: Settings, model: str) -> str:
+    path = settings.runtime_dir / "modeld.sqlite"
+    if not path.exists():
+        fail("no server runs here and none has run, so there is no history", _REFUSED)
+    with closing(Ledger(path)) as ledger:
+        target = rollback_target(ledger.history(model))
+    if target.version is None:
+        fail("nothing to go back to", _REFUSED)
+    return target.version
+
+
+def _write(settings: Settings, content: dict[str, Any], version: str) -> None:
+    settings.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = StateFile(settings.state_file, settings.runtime_dir / "state.lock")
+    blob: str | None
+    try:
+        document = file.read()
+        text, blob = document.data.decode(), document.blob
+        named = tuple(wish.model for wish in parse(document.data).models)
+    except (StateMissing, StateEmpty) as error:
+        text, named = "", ()
+        blob = None if isinstance(error, StateMissing) else blob_id(b"")
+    Repository(settings.models_dir).folder(ModelVersion(content["model"], version), named)
+    if not content.get("dry_run"):
+        file.write(set_active_in(text, content["model"], version), expected=blob)

@@ -1,0 +1,1 @@
+"""The control process: watches, decides, starts and publishes. It never predicts."""

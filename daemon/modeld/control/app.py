@@ -1,0 +1,298 @@
+"""Put the control process together, run it, and end it in order.
+
+`serve` builds every object by hand, top to bottom, starts the workers, reconciles, and
+on SIGTERM drains: the workers answer what they accepted, then everything ends.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvloop
+
+from modeld.config import Settings
+from modeld.control.environment import passed_sockets
+from modeld.control.hosts import Nursery
+from modeld.control.ledger import Ledger
+from modeld.control.listeners import Listeners, open_listeners
+from modeld.control.loader import Loader, LoadLimits
+from modeld.control.operations import Operations
+from modeld.control.progress import Progress
+from modeld.control.publisher import Publisher
+from modeld.control.reconciler import Reconciler
+from modeld.control.requests import Requests
+from modeld.control.status import Status
+from modeld.control.supervisor import Supervisor
+from modeld.control.switch import Switch
+from modeld.control.web.admin import Admin
+from modeld.control.web.calls import Calls
+from modeld.control.web.index import add_index
+from modeld.control.web.metrics import Metrics, Sources
+from modeld.control.web.server import ControlServer, socket_path
+from modeld.desired.file import StateFile
+from modeld.domain import DEFAULT_MODEL, WorkerSettings
+from modeld.errors import ConfigError
+from modeld.http.auth import AdminAccess
+from modeld.log import configure, get_logger
+from modeld.repository import staging
+from modeld.repository.versions import Repository
+
+log = get_logger()
+
+_COLLECT_SECONDS = 2.0
+_GREETING_SECONDS = 15.0
+_DRAIN_GRACE_SECONDS = 6.0
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; gives the exit code. Raises `ConfigError` before anything runs."""
+    configure(settings.log_format)
+    token = _admin_token(settings)
+    with _runtime_folder(settings.runtime_dir) as folder:
+        listeners = open_listeners(
+            settings.host, settings.port, settings.worker_count, passed_sockets()
+        )
+        server = Control(settings, folder, listeners, token)
+        return uvloop.run(server.run())
+
+
+@contextlib.contextmanager
+def _runtime_folder(folder: Path) -> Iterator[Path]:
+    """Make the runtime folder and hold its lock: one server to a folder."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"MODELD_RUNTIME_DIR: {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigError(
+            f"another modeld runs on {folder}; stop it, or set MODELD_RUNTIME_DIR to another folder"
+        ) from error
+    try:
+        yield folder
+    finally:
+        os.close(descriptor)
+
+
+def _admin_token(settings: Settings) -> str | None:
+    """Give the admin token; one is made and kept where the server can be reached from outside."""
+    given = settings.read_admin_token()
+    if given is not None:
+        return given.get_secret_value()
+    if settings.is_loopback and not settings.public_origin:
+        return None
+    path = settings.runtime_dir / "admin-token"
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text().strip()
+    settings.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    token = secrets.token_urlsafe(32)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{token}\n")
+    print(f"Admin needs a token; one was made: {path}", file=sys.stderr)  # noqa: T201
+    return token
+
+
+class Control:
+    """The control process: all its parts, and the order in which they start and end."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, listeners: Listeners, token: str | None
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._listeners = listeners
+        self._token = token
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT."""
+        self._build()
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop, stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reconciler.wake)
+        await self._server.listen_on_socket(socket_path(self._folder))
+        self._supervisor.start()
+        tasks = [
+            asyncio.create_task(self._reconciler.run()),
+            asyncio.create_task(self._requests.tell_health()),
+            asyncio.create_task(self._collect()),
+            asyncio.create_task(self._greet()),
+        ]
+        self._write_server_file()
+        await stop.wait()
+        await self._end(tasks)
+        return 0
+
+    def _told_to_stop(self, stop: asyncio.Event) -> None:
+        if stop.is_set():
+            # Asked twice: somebody is in a hurry.
+            self._supervisor.cut()
+        stop.set()
+
+    def _build(self) -> None:
+        settings = self._settings
+        staged = self._folder / "staged"
+        staged.mkdir(mode=0o700, exist_ok=True)
+        staging.sweep(staged)
+        self._ledger = Ledger(self._folder / "modeld.sqlite")
+        repository = Repository(settings.models_dir)
+        self._nursery = Nursery(memory=settings.host_memory)
+        limits = LoadLimits(settings.trust, settings.load_timeout, settings.inplace_max)
+        loader = Loader(repository, self._nursery, self._ledger, staged, limits)
+        self._supervisor = Supervisor(
+            worker_settings(settings, is_shared=self._listeners.is_shared),
+            self._listeners,
+            settings.worker_count,
+        )
+        self._publisher = Publisher(self._supervisor, loader, load_timeout=settings.load_timeout)
+        self._switch = Switch(
+            loader,
+            self._publisher,
+            self._ledger,
+            keep_warm=settings.keep_warm,
+            max_loaded=settings.max_loaded,
+        )
+        self._progress = Progress(self._ledger)
+        file = StateFile(settings.state_file, self._folder / "state.lock")
+        file.sweep()
+        self._reconciler = Reconciler(file, self._switch, self._ledger, self._progress)
+        self._build_web(repository, loader)
+
+    def _build_web(self, repository: Repository, loader: Loader) -> None:
+        settings = self._settings
+        access = AdminAccess(
+            token=self._token,
+            port=self._listeners.port,
+            is_loopback=settings.is_loopback,
+            public_url=settings.public_origin,
+        )
+        self._status = Status(
+            self._progress,
+            self._publisher,
+            self._switch,
+            self._ledger,
+            repository,
+            str(settings.state_file),
+        )
+        self._status.supervisor, self._status.nursery = self._supervisor, self._nursery
+        operations = Operations(
+            repository, self._reconciler, self._progress, self._switch, self._ledger
+        )
+        self._metrics = self._build_metrics(loader, access)
+        calls = Calls(access)
+        Admin(
+            operations, self._reconciler, self._progress, self._publisher, self._status, repository
+        ).add_to(calls)
+        calls.add("GET", "/metrics", self._metrics.get, is_public=True)
+        add_index(calls, self._status)
+        self._server = ControlServer(calls)
+        self._requests = Requests(
+            calls, self._switch, self._progress, self._status, self._supervisor,
+            serves_all=settings.serves_all_versions,
+        )  # fmt: skip
+        self._supervisor.on_request = self._requests.received
+        self._supervisor.on_count = self._count_changed
+
+    def _build_metrics(self, loader: Loader, access: AdminAccess) -> Metrics:
+        return Metrics(
+            Sources(
+                self._supervisor,
+                self._nursery,
+                loader,
+                self._publisher,
+                self._progress,
+                self._status,
+                access,
+            )
+        )
+
+    def _count_changed(self, _members: int) -> None:
+        self._progress.tell()
+        self._requests.keep(self._server.follow(self._supervisor.members, self._listeners.all()))
+
+    async def _collect(self) -> None:
+        while True:
+            await asyncio.sleep(_COLLECT_SECONDS)
+            try:
+                await self._switch.collect(self._metrics.predictions_at)
+            except Exception:
+                # Collecting is housekeeping: what fails once is tried again.
+                log.exception("collect.failed")
+
+    async def _greet(self) -> None:
+        """Say on standard output what is live, and a line that works."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GREETING_SECONDS):
+                while not (self._publisher.live and self._supervisor.members()):
+                    await self._progress.changed()
+        host = self._settings.host if self._settings.host != "0.0.0.0" else "127.0.0.1"  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        url = f"http://{host}:{self._listeners.port}"
+        print(f"modeld on {url}: {self._status.summary()}", flush=True)  # noqa: T201
+        live = self._publisher.live.get(DEFAULT_MODEL)
+        if live is not None:
+            body = f'{{"features": {live.loaded.example}}}'
+            print(f"Try: curl {url}/predict -d '{body}'", flush=True)  # noqa: T201
+
+    def _write_server_file(self) -> None:
+        content = {
+            "pid": os.getpid(),
+            "host": self._settings.host,
+            "port": self._listeners.port,
+            "socket": str(socket_path(self._folder)),
+        }
+        path = self._folder / "server.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(content) + "\n")
+        temporary.replace(path)
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Drain the workers, then end the hosts and the rest."""
+        log.info("control.draining")
+        for task in tasks:
+            task.cancel()
+        self._publisher.stop()
+        # A worker accepts what waits and then closes the socket: it must be the last to do so.
+        self._listeners.close()
+        settings = self._settings
+        await self._supervisor.drain(
+            settings.drain_delay + settings.drain_timeout + _DRAIN_GRACE_SECONDS
+        )
+        for host in self._nursery.hosts():
+            host.kill()
+        self._nursery.close()
+        await self._server.close()
+        socket_path(self._folder).unlink(missing_ok=True)
+        (self._folder / "server.json").unlink(missing_ok=True)
+        self._ledger.close()
+        log.info("control.ended")
+
+
+def worker_settings(settings: Settings, *, is_shared: bool) -> WorkerSettings:
+    """Pick the few settings that a worker needs."""
+    return WorkerSettings(
+        slot=0,
+        shares_socket=is_shared,
+        max_body=settings.max_body,
+        max_rows=settings.max_rows,
+        max_queue=settings.max_queue,
+        max_connections=settings.max_connections,
+        keepalive=settings.keepalive,
+        request_timeout=settings.request_timeout,
+        load_timeout=settings.load_timeout,
+        drain_delay=settings.drain_delay,
+        drain_timeout=settings.drain_timeout,
+        log_format=settings.log_format,
+    )

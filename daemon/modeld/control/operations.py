@@ -1,0 +1,280 @@
+"""Change the wish by a call: prove the version first, then write the file and switch.
+
+Nothing changes on any failure. The file is written by compare-and-set between the
+workers' preparation and their commit, so that an answered call is true everywhere. An
+edit that meets somebody else's is tried again on their text, at most three times,
+unless the caller said what it expects to find.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from typing import Any
+
+from modeld.control.history import ROLLBACK, rollback_target
+from modeld.control.ledger import Ledger
+from modeld.control.progress import Progress
+from modeld.control.reconciler import Reconciler
+from modeld.control.switch import Cause, Gathered, Switch
+from modeld.desired.document import DesiredState, blob_id, parse, set_active
+from modeld.desired.file import StateDocument
+from modeld.domain import DEFAULT_MODEL, ModelVersion, is_version_name
+from modeld.errors import (
+    Invalid,
+    InvalidVersionName,
+    ModeldError,
+    PreconditionFailed,
+    StateConflict,
+    StateEmpty,
+    StateMissing,
+    VersionNotFound,
+)
+from modeld.repository.versions import NAME_RULE, Repository
+
+_TRIES = 3
+_KEPT_OPERATIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SetActive:
+    """What a caller asks for. `if_match` is the blob that the file must have."""
+
+    version: str
+    model: str = DEFAULT_MODEL
+    reason: str = ""
+    actor: str = ""
+    expected_version: str | None = None
+    if_match: str | None = None
+    dry_run: bool = False
+    trigger: str = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a call changed. `further_back` says where an unchanged rollback could still go."""
+
+    model: str
+    previous: str | None
+    active: str
+    generation: int
+    blob: str | None
+    digest: str
+    written: bool
+    unchanged: bool = False
+    dry_run: bool = False
+    further_back: str | None = None
+    message: str = ""
+    hold: None = None
+    git: None = None
+    instance: str = ""
+    scope: str = "instance"
+
+    def document(self) -> dict[str, Any]:
+        """Give it as the answer's body."""
+        content = asdict(self) | {"instance": socket.gethostname()}
+        for name in ("dry_run", "further_back", "message"):
+            if not content[name]:
+                del content[name]
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The text that an edit starts from."""
+
+    text: str
+    blob: str | None
+    desired: DesiredState | None
+
+
+class Operations:
+    """The verbs that change the wish."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        reconciler: Reconciler,
+        progress: Progress,
+        switch: Switch,
+        ledger: Ledger,
+    ) -> None:
+        self._repository = repository
+        self._reconciler = reconciler
+        self._progress = progress
+        self._switch = switch
+        self._ledger = ledger
+        self._one_at_a_time = asyncio.Lock()
+
+    async def set_active(self, request: SetActive) -> Changed:
+        """Make a version the live one; raises why it cannot be."""
+        if not is_version_name(request.version):
+            raise InvalidVersionName(f"{request.version[:80]!r} is no version name: {NAME_RULE}")
+        for left in reversed(range(_TRIES)):
+            try:
+                async with self._one_at_a_time:
+                    return await self._set_active(request)
+            except StateConflict:
+                expects = request.expected_version is not None or request.if_match is not None
+                if expects or not left:
+                    raise
+        raise AssertionError  # the loop returns or raises
+
+    async def rollback(self, request: SetActive) -> Changed:
+        """Go back to the version that was live before; pressed again it stays."""
+        request = replace(request, trigger=ROLLBACK)
+        if request.version:
+            return await self.set_active(request)
+        entries = await asyncio.to_thread(self._ledger.history, request.model)
+        target = rollback_target(entries)
+        if target.version is not None:
+            return await self.set_active(replace(request, version=target.version))
+        current = self._current(request.model)
+        if current is None:
+            raise VersionNotFound("nothing was live yet, so there is nothing to go back to")
+        return self._unchanged(request, current, target.further)
+
+    def _unchanged(self, request: SetActive, current: str, further: str | None) -> Changed:
+        message = f"{current} is where the last rollback went"
+        if further is None:
+            message = f"no other version was live before {current}"
+        else:
+            message += f"; to go further back: modeld rollback --to {further}"
+        return replace(
+            self._answer(request, current), unchanged=True, further_back=further, message=message
+        )
+
+    def _current(self, model: str) -> str | None:
+        return self._switch.live_versions().get(model)
+
+    def _answer(self, request: SetActive, version: str) -> Changed:
+        applied = self._progress.applied
+        return Changed(
+            model=request.model,
+            previous=self._current(request.model),
+            active=version,
+            generation=self._progress.generation,
+            blob=applied.wish.blob if applied else None,
+            digest=self._switch.digest_of_live(request.model),
+            written=False,
+        )
+
+    async def _set_active(self, request: SetActive) -> Changed:
+        base = await self._base()
+        self._check_expectations(request, base)
+        desired = base.desired
+        named = tuple(wish.model for wish in desired.models) if desired else ()
+        version = ModelVersion(request.model, request.version)
+        await asyncio.to_thread(self._repository.folder, version, named)
+        current = self._current(request.model)
+        wish = desired.model(request.model) if desired else None
+        if current == request.version and wish is not None and wish.active == current:
+            return replace(self._answer(request, current), unchanged=True)
+        text = set_active(base.text, request.model, request.version)
+        gathered = await self._prove(version, parse(text.encode()))
+        if request.dry_run:
+            answer = self._answer(request, request.version)
+            return replace(answer, dry_run=True, digest=gathered.live[request.model].spec.digest)
+        await asyncio.to_thread(self._ledger.check_writable)
+        cause = Cause(request.trigger, request.actor, request.reason)
+        applied = await self._reconciler.change(
+            text, expected=base.blob, gathered=gathered, cause=cause
+        )
+        return replace(
+            self._answer(request, request.version),
+            previous=current,
+            generation=applied.generation,
+            blob=applied.wish.blob,
+            written=True,
+        )
+
+    async def _base(self) -> _Base:
+        """Read the text to edit: the file's, or the last good one where that cannot be edited."""
+        try:
+            document = await self._reconciler.read()
+        except (StateMissing, StateEmpty) as error:
+            blob = None if isinstance(error, StateMissing) else blob_id(b"")
+            return self._good_base(blob)
+        try:
+            return _Base(document.data.decode(), document.blob, parse(document.data))
+        except (Invalid, StateEmpty, UnicodeDecodeError):
+            self._keep(document)
+            return self._good_base(document.blob)
+
+    def _good_base(self, blob: str | None) -> _Base:
+        applied = self._progress.applied
+        if applied is None:
+            return _Base("", blob, None)
+        return _Base(applied.wish.text.decode(), blob, applied.wish.desired)
+
+    def _keep(self, document: StateDocument) -> None:
+        """Nothing is lost: a text that cannot be understood is kept before it is replaced."""
+        self._ledger.keep_text(document.blob, document.data, time.time())
+
+    def _check_expectations(self, request: SetActive, base: _Base) -> None:
+        if request.if_match is not None and request.if_match != base.blob:
+            raise PreconditionFailed(
+                f"If-Match names {request.if_match[:12]}, the file has "
+                f"{(base.blob or 'nothing')[:12]}: somebody changed it; look again"
+            )
+        current = self._current(request.model)
+        if request.expected_version is not None and request.expected_version != current:
+            raise StateConflict(
+                f"expected {request.expected_version} to be live, found {current}: "
+                "somebody was faster; look again"
+            )
+
+    async def _prove(self, version: ModelVersion, desired: DesiredState) -> Gathered:
+        """Load what the new text names; the version asked for must be among it."""
+        await self._switch.load(version, desired)
+        gathered = await self._switch.gather(desired)
+        if version in gathered.failures:
+            raise gathered.failures[version]
+        return gathered
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """A call that goes on after its caller has been answered."""
+
+    id: str
+    task: asyncio.Task[Changed]
+
+    def document(self) -> dict[str, Any]:
+        """Say how far it is."""
+        if not self.task.done():
+            return {"id": self.id, "status": "running"}
+        error = self.task.exception()
+        if isinstance(error, ModeldError):
+            return {"id": self.id, "status": "failed", "code": error.code, "error": str(error)}
+        if error is not None:
+            return {
+                "id": self.id,
+                "status": "failed",
+                "code": "internal_error",
+                "error": "see the log",
+            }
+        return {"id": self.id, "status": "done", "result": self.task.result().document()}
+
+
+class Running:
+    """Operations that callers poll; the newest hundred are kept."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._operations: dict[str, Operation] = {}
+
+    def start(self, call: Callable[[], Coroutine[Any, Any, Changed]]) -> Operation:
+        """Start a call in the background."""
+        operation = Operation(f"{next(self._numbers)}", asyncio.create_task(call()))
+        operation.task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._operations[operation.id] = operation
+        while len(self._operations) > _KEPT_OPERATIONS:
+            del self._operations[next(iter(self._operations))]
+        return operation
+
+    def find(self, operation_id: str) -> Operation | None:
+        """Find an operation by its id."""
+        return self._operations.get(operation_id)

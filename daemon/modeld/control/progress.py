@@ -1,0 +1,132 @@
+"""Keep what the reconciler knows: which wish was seen, tried, applied or refused.
+
+The loop writes it, the status and the metrics read it, and whoever waits for a change
+is woken by it.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from modeld.control.ledger import Ledger
+from modeld.control.switch import Wish
+from modeld.desired.document import DesiredState
+from modeld.desired.file import StateDocument
+from modeld.errors import ModeldError, WishError
+from modeld.log import get_logger
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A wish that is not applied, and why. `retry_at` is `None` once it is final."""
+
+    blob: str
+    generation: int
+    error: ModeldError
+    at: float
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The wish that is being served."""
+
+    wish: Wish
+    generation: int
+    at: float
+    is_fallback: bool = False
+
+
+class Progress:
+    """How far the newest wish has come. Times in seconds since the epoch."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._changed: asyncio.Future[None] | None = None
+        self.observed: StateDocument | None = None
+        self.observed_at = 0.0
+        self.desired: DesiredState | None = None
+        self.generation = ledger.generation()
+        self.attempted = 0
+        self.applied_generation = 0
+        self.applied: Applied | None = None
+        self.refusal: Refusal | None = None
+        self.condition: WishError | None = None
+        self.is_frozen = False
+        self.is_loading = False
+        self.reloads: Counter[str] = Counter()
+        self.last_reload_ok = True
+        self.last_success = 0.0
+
+    async def changed(self) -> None:
+        """Wait until anything about the wish or what serves has changed."""
+        if self._changed is None or self._changed.done():
+            self._changed = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._changed)
+
+    def tell(self) -> None:
+        """Wake whoever waits for a change."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    def note(self, document: StateDocument) -> None:
+        """A text was seen that is another than the one before."""
+        self.observed, self.observed_at = document, time.time()
+        self.refusal = None
+        self.generation += 1
+        self._ledger.set_generation(self.generation)
+        log.info("state.observed", blob=document.blob[:12], generation=self.generation)
+        self.tell()
+
+    def understood(self, desired: DesiredState) -> None:
+        """The newest text has a meaning."""
+        self.desired, self.is_frozen = desired, desired.freeze
+
+    def absent(self, error: WishError) -> None:
+        """The file is missing, empty or cannot be read."""
+        if type(self.condition) is not type(error):
+            log.warning("state.absent", reason=error.reason, error=str(error))
+            self.reloads[error.code] += 1
+        self.condition = error
+        self.tell()
+
+    def present(self) -> None:
+        """The file can be read."""
+        if self.condition is not None:
+            self.condition = None
+            self.tell()
+
+    def succeed(self, applied: Applied, result: str) -> None:
+        """A wish is served everywhere."""
+        self.applied = applied
+        self.applied_generation = applied.generation
+        self.understood(applied.wish.desired)
+        self.refusal = None
+        self.is_loading = False
+        self.last_reload_ok, self.last_success = True, time.time()
+        self.reloads[result] += 1
+        log.info("state.applied", blob=applied.wish.blob[:12], generation=applied.generation)
+        self.tell()
+
+    def fall_back(self, applied: Applied) -> None:
+        """An earlier wish is served, because the newest cannot be."""
+        self.applied = applied
+        log.warning("fallback.serving", blob=applied.wish.blob[:12])
+        self.tell()
+
+    def refuse(self, document: StateDocument, error: ModeldError, pause: float | None) -> None:
+        """A wish cannot be applied now; `pause` is the seconds until the next try."""
+        now = time.time()
+        if self.refusal is None or str(self.refusal.error) != str(error):
+            log.warning(
+                "state.refused", blob=document.blob[:12], reason=error.reason, error=str(error)
+            )
+        retry_at = None if pause is None else now + pause
+        self.refusal = Refusal(document.blob, self.generation, error, now, retry_at)
+        self.is_loading = False
+        self.last_reload_ok = False
+        self.reloads[error.code] += 1
+        self.tell()

@@ -1,0 +1,290 @@
+"""Make what serves match `state/active.yaml`, whatever happens in between.
+
+Level-triggered: file events, ticks and signals only wake the loop; every pass starts by
+reading the file. A text is settled, parsed, loaded and published; whatever goes wrong
+keeps the last good version serving. A newer text overtakes an older one that is still
+being loaded, and a text equal to the applied one clears every error.
+"""
+
+import asyncio
+import contextlib
+import time
+
+from modeld.control.ledger import Ledger
+from modeld.control.progress import Applied, Progress
+from modeld.control.retry import retry_pause
+from modeld.control.switch import Cause, Gathered, Switch, Wish
+from modeld.desired.document import DesiredState, blob_id, parse
+from modeld.desired.file import StateDocument, StateFile
+from modeld.errors import (
+    InternalError,
+    ModeldError,
+    StateEmpty,
+    StateMissing,
+    StateUnreadable,
+    Superseded,
+    WishError,
+)
+from modeld.log import get_logger
+
+log = get_logger()
+
+_GRACE_SECONDS = 5.0
+_SETTLE_SECONDS = 0.025
+_UNFINISHED_SECONDS = 0.5
+
+
+class Reconciler:
+    """The loop that makes what runs match the wish."""
+
+    def __init__(self, file: StateFile, switch: Switch, ledger: Ledger, progress: Progress) -> None:
+        self._file = file
+        self._switch = switch
+        self._ledger = ledger
+        self._progress = progress
+        self._wake = asyncio.Event()
+        self._attempt: asyncio.Task[None] | None = None
+        self._attempt_blob = ""
+        self._own_blob = ""
+        self._gone_since: float | None = None
+        self._is_first = True
+
+    @property
+    def watch_mode(self) -> str:
+        """Whether changes are told by events, or only found by the tick."""
+        return self._file.mode
+
+    async def run(self) -> None:
+        """Reconcile for ever."""
+        hints = asyncio.create_task(self._listen())
+        self._wake.set()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                try:
+                    await self._observe()
+                except Exception:
+                    # The loop must outlive every defect: without it nothing is applied again.
+                    log.exception("reconcile.failed")
+        finally:
+            hints.cancel()
+            self._cancel_attempt()
+
+    async def _listen(self) -> None:
+        async with contextlib.aclosing(self._file.changes()) as hints:
+            async for _ in hints:
+                self._wake.set()
+
+    def wake(self) -> None:
+        """Look at the file now."""
+        self._wake.set()
+
+    async def read(self) -> StateDocument:
+        """Read the file; raises `StateMissing`, `StateEmpty` or `StateUnreadable`."""
+        return await asyncio.to_thread(self._file.read)
+
+    # One pass
+
+    async def _observe(self) -> None:
+        try:
+            document = await self.read()
+        except (StateMissing, StateEmpty, StateUnreadable) as error:
+            await self._note_absence(error)
+            return
+        self._gone_since = None
+        self._progress.present()
+        if self._is_known(document.blob):
+            return
+        settled = await self._settle(document)
+        if settled is None:
+            self._wake.set()
+        elif not self._is_known(settled.blob):
+            self._begin(settled)
+
+    def _is_known(self, blob: str) -> bool:
+        """Tell whether nothing is to be done about this text."""
+        progress = self._progress
+        if blob == self._own_blob:
+            return True
+        if progress.observed is None or blob != progress.observed.blob:
+            return False
+        if self._attempt is not None and not self._attempt.done():
+            return self._attempt_blob == blob
+        is_applied = progress.applied is not None and progress.applied.wish.blob == blob
+        is_refused = progress.refusal is not None and progress.refusal.blob == blob
+        return is_applied or is_refused or progress.is_frozen
+
+    async def _note_absence(self, error: WishError) -> None:
+        """A missing file is a condition, after a grace: git unlinks before it creates."""
+        now = time.monotonic()
+        if self._gone_since is None:
+            self._gone_since = now
+        is_grace = now - self._gone_since < _GRACE_SECONDS and not self._is_first
+        if is_grace and not isinstance(error, StateUnreadable):
+            return
+        self._progress.absent(error)
+        await self._fall_back()
+
+    async def _settle(self, document: StateDocument) -> StateDocument | None:
+        """Give the text once two reads agree on it: a slow writer's prefix may be valid."""
+        is_finished = document.data.endswith(b"\n")
+        await asyncio.sleep(_SETTLE_SECONDS if is_finished else _UNFINISHED_SECONDS)
+        with contextlib.suppress(WishError):
+            again = await self.read()
+            if again.blob == document.blob:
+                return again
+        return None
+
+    def _begin(self, document: StateDocument) -> None:
+        """Take note of a new text and start to apply it."""
+        self._cancel_attempt()
+        progress = self._progress
+        progress.note(document)
+        applied = progress.applied
+        if applied is not None and applied.wish.blob == document.blob and not applied.is_fallback:
+            unchanged = Applied(applied.wish, progress.generation, applied.at)
+            progress.succeed(unchanged, "noop")
+            return
+        self._attempt_blob = document.blob
+        progress.is_loading = True
+        self._attempt = asyncio.create_task(self._apply(document, progress.generation))
+
+    def _cancel_attempt(self) -> None:
+        """Stop applying: something newer overtakes."""
+        if self._attempt is not None:
+            self._attempt.cancel()
+            self._attempt, self._attempt_blob = None, ""
+            self._progress.is_loading = False
+
+    # Applying
+
+    async def _apply(self, document: StateDocument, generation: int) -> None:
+        """Try to apply a text until it is applied, refused for good, or overtaken."""
+        failures = 0
+        while True:
+            pause = await self._attempt_once(document, generation, failures)
+            if pause is None:
+                return
+            failures += 1
+            await asyncio.sleep(pause)
+
+    async def _attempt_once(
+        self, document: StateDocument, generation: int, failures: int
+    ) -> float | None:
+        """Try once; gives the seconds until the next try, `None` when there is none."""
+        self._progress.attempted = generation
+        try:
+            await self._try(document, generation)
+        except Superseded:
+            self._wake.set()
+            return None
+        except ModeldError as error:
+            pause = retry_pause(error, failures)
+            failure = error
+        except Exception as error:
+            # A defect of ours: the wish stays refused, visibly, and the loop goes on.
+            log.exception("apply.failed", blob=document.blob[:12])
+            failure = InternalError(f"{type(error).__name__} inside modeld; the log says more")
+            pause = None
+        else:
+            return None
+        self._progress.refuse(document, failure, pause)
+        await self._fall_back()
+        return pause
+
+    async def _try(self, document: StateDocument, generation: int) -> None:
+        desired = parse(document.data)
+        self._progress.understood(desired)
+        if desired.freeze:
+            log.info("state.frozen", generation=generation)
+            self._progress.is_loading = False
+            self._progress.tell()
+            await self._fall_back()
+            return
+        gathered = await self._switch.gather(desired)
+        wish = Wish(desired, document.data, document.blob)
+
+        async def still_wanted() -> None:
+            with contextlib.suppress(WishError):
+                if (await self.read()).blob == document.blob:
+                    return
+            raise Superseded("the wish changed while its versions were loaded")
+
+        cause = Cause("start" if self._is_first else "file")
+        await self._switch.publish(
+            wish, gathered, generation=generation, cause=cause, before_commit=still_wanted
+        )
+        self._is_first = False
+        failure = active_failure(desired, gathered)
+        if failure is not None:
+            raise failure
+        await self._applied(wish, generation)
+
+    async def _applied(self, wish: Wish, generation: int) -> Applied:
+        applied = Applied(wish, generation, time.time())
+        await asyncio.to_thread(self._ledger.set_last_good, wish.blob, wish.text, applied.at)
+        self._progress.succeed(applied, "applied")
+        return applied
+
+    async def _fall_back(self) -> None:
+        """At a start with a wish that cannot be served: serve the last one that could."""
+        if self._progress.applied is not None or not self._is_first:
+            return
+        self._is_first = False
+        last = await asyncio.to_thread(self._ledger.last_good)
+        if last is None:
+            return
+        try:
+            desired = parse(last.text)
+            gathered = await self._switch.gather(desired)
+            if not gathered.live:
+                raise next(iter(gathered.failures.values()))
+            wish = Wish(desired, last.text, last.blob)
+            await self._switch.publish(wish, gathered, generation=0, cause=Cause("start"))
+        except ModeldError as error:
+            log.warning("fallback.failed", reason=error.reason, error=str(error))
+            return
+        self._progress.fall_back(Applied(wish, 0, last.at, is_fallback=True))
+
+    # Changes that come by a call
+
+    async def change(
+        self, text: str, *, expected: str | None, gathered: Gathered, cause: Cause
+    ) -> Applied:
+        """Serve what was gathered for this text, and write the text in between.
+
+        Raises:
+            StateConflict: the file is no longer the one that the text was made from.
+        """
+        data = text.encode()
+        wish = Wish(parse(data), data, blob_id(data))
+
+        async def write() -> None:
+            document = await asyncio.to_thread(self._file.write, text, expected=expected)
+            self._cancel_attempt()
+            self._progress.note(document)
+
+        # The loop must not take our own text for somebody else's.
+        self._own_blob = wish.blob
+        try:
+            await self._switch.publish(
+                wish,
+                gathered,
+                generation=self._progress.generation + 1,
+                cause=cause,
+                before_commit=write,
+            )
+            self._is_first = False
+            return await self._applied(wish, self._progress.generation)
+        finally:
+            self._own_blob = ""
+
+
+def active_failure(desired: DesiredState, gathered: Gathered) -> ModeldError | None:
+    """Give the failure of a version that was to be live, the default model's first."""
+    for wish in desired.models:
+        for version, error in gathered.failures.items():
+            if version.model == wish.model and version.version == wish.active:
+                return error
+    return None

@@ -1,0 +1,211 @@
+"""Write the status document: what is wanted, what runs, and how the two differ."""
+
+import socket
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from modeld.control.history import rollback_target
+from modeld.control.hosts import Nursery
+from modeld.control.ledger import Ledger
+from modeld.control.loader import LoadedRelease
+from modeld.control.progress import Progress
+from modeld.control.publisher import Publisher
+from modeld.control.summary import Facts, advise, summarise
+from modeld.control.supervisor import Supervisor
+from modeld.control.switch import Switch
+from modeld.domain import DEFAULT_MODEL
+from modeld.errors import Invalid, ModeldError, StateMissing, StateUnreadable
+from modeld.repository.versions import Repository
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """How the wish and what runs compare: one word, its reason, the error behind it."""
+
+    status: str
+    reason: str
+    error: ModeldError | None
+
+
+class Status:
+    """Reads everybody's state into one document."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        publisher: Publisher,
+        switch: Switch,
+        ledger: Ledger,
+        repository: Repository,
+        path: str,
+    ) -> None:
+        self._progress = progress
+        self._publisher = publisher
+        self._switch = switch
+        self._ledger = ledger
+        self._repository = repository
+        self._path = path
+        self.supervisor: Supervisor
+        self.nursery: Nursery
+
+    def sync(self) -> Sync:
+        """Compare the wish with what runs. The first that holds is told."""
+        progress = self._progress
+        if progress.condition is not None:
+            is_missing = isinstance(progress.condition, StateMissing)
+            status = "Missing" if is_missing or progress.condition.retryable else "Invalid"
+            if isinstance(progress.condition, StateUnreadable):
+                status = "Invalid"
+            return Sync(status, progress.condition.reason, progress.condition)
+        if progress.refusal is not None:
+            error = progress.refusal.error
+            status = "Invalid" if isinstance(error, Invalid) else "OutOfSync"
+            return Sync(status, error.reason, error)
+        if progress.is_frozen:
+            return Sync("Frozen", "Frozen", None)
+        if progress.is_loading or progress.applied is None:
+            return Sync("Progressing", "Loading", None)
+        return Sync("Synced", "Applied", None)
+
+    def health(self) -> tuple[str, str]:
+        """Say whether what is live can answer: a word and its reason."""
+        if not self._publisher.live:
+            return "NotReady", "NothingLive"
+        live = {release.version for release in self._publisher.live.values()}
+        if live & set(self._publisher.down):
+            return "Degraded", "HostRestarting"
+        if not self.supervisor.members():
+            return "Degraded", "NoWorkers"
+        sync = self.sync()
+        if sync.error is not None:
+            return "Degraded", sync.reason
+        return "Healthy", "Serving"
+
+    def facts(self) -> Facts:
+        """Gather what the sentence is made from."""
+        progress, sync = self._progress, self.sync()
+        live = self._publisher.live.get(DEFAULT_MODEL)
+        wish = progress.desired.model(DEFAULT_MODEL) if progress.desired else None
+        return Facts(
+            sync=sync.status,
+            live=live.version.version if live else None,
+            since=self._switch.since.get(DEFAULT_MODEL, 0.0),
+            wanted=wish.active if wish else None,
+            path=self._path,
+            error=sync.error,
+            retries=bool(progress.refusal and progress.refusal.retry_at),
+            is_fallback=bool(progress.applied and progress.applied.is_fallback),
+            down=self._publisher.down.get(live.version, "") if live else "",
+            known=self._repository.listing().versions() if sync.status == "Missing" else (),
+        )
+
+    def summary(self) -> str:
+        """Give the sentence."""
+        return summarise(self.facts(), time.time())
+
+    def document(self) -> Document:
+        """Write all of it."""
+        progress, sync, facts = self._progress, self.sync(), self.facts()
+        health, health_reason = self.health()
+        applied = progress.applied
+        return {
+            "summary": summarise(facts, time.time()),
+            "next": advise(facts),
+            "generation": progress.generation,
+            "observed_generation": progress.generation if progress.observed else 0,
+            "attempted_generation": progress.attempted,
+            "applied_generation": progress.applied_generation,
+            "sync": {
+                "status": sync.status,
+                "reason": sync.reason,
+                "message": str(sync.error) if sync.error else "",
+            },
+            "health": {"status": health, "reason": health_reason},
+            "desired": self._desired(),
+            "live": {
+                "blob": applied.wish.blob if applied else None,
+                "is_fallback": bool(applied and applied.is_fallback),
+                "applied_at": iso(applied.at) if applied else None,
+            },
+            "models": {model: self._model(model) for model in self._models()},
+            "last_refused": self._refused(),
+            "hold": None,
+            "processes": self._processes(),
+            "instance": socket.gethostname(),
+        }
+
+    def _models(self) -> tuple[str, ...]:
+        desired = self._progress.desired
+        wanted = [wish.model for wish in desired.models] if desired else []
+        return tuple(dict.fromkeys([DEFAULT_MODEL, *wanted, *self._publisher.live]))
+
+    def _model(self, model: str) -> Document:
+        wish = self._progress.desired.model(model) if self._progress.desired else None
+        release = self._publisher.live.get(model)
+        target = rollback_target(self._ledger.history(model))
+        loaded = [r for v, r in self._publisher.loaded.items() if v.model == model]
+        return {
+            "desired": wish.active if wish else None,
+            "active": release.version.version if release else None,
+            "since": iso(self._switch.since[model]) if model in self._switch.since else None,
+            "rollback_target": target.version,
+            "further_back": target.further,
+            "loaded": [self._release(release) for release in loaded],
+        }
+
+    def _release(self, release: LoadedRelease) -> Document:
+        is_down = release.version in self._publisher.down
+        return {
+            "version": release.version.version,
+            "digest": release.spec.digest,
+            "runtime": release.spec.runtime,
+            "runs": "in the workers" if not release.spec.host else "in a host",
+            "why_not_in_the_workers": release.loaded.why_not,
+            "host_pid": release.host.pid if release.host else None,
+            "host": self._publisher.down[release.version] if is_down else "",
+            "row_ms": round(release.loaded.row_seconds * 1e3, 4),
+            "libraries": list(release.loaded.libraries),
+        }
+
+    def _desired(self) -> Document:
+        progress = self._progress
+        return {
+            "source": "file",
+            "path": self._path,
+            "blob": progress.observed.blob if progress.observed else None,
+            "observed_at": iso(progress.observed_at) if progress.observed else None,
+            "freeze": progress.is_frozen,
+            "note": progress.desired.note if progress.desired else "",
+        }
+
+    def _refused(self) -> Document | None:
+        refusal = self._progress.refusal
+        if refusal is None:
+            return None
+        return {
+            "blob": refusal.blob,
+            "generation": refusal.generation,
+            "reason": refusal.error.reason,
+            "line": getattr(refusal.error, "line", None),
+            "message": str(refusal.error),
+            "at": iso(refusal.at),
+            "retry_at": iso(refusal.retry_at) if refusal.retry_at else None,
+        }
+
+    def _processes(self) -> Document:
+        workers = self.supervisor.living()
+        return {
+            "workers": [{"slot": w.slot, "pid": w.pid, "serves": w.is_member} for w in workers],
+            "worker_restarts": self.supervisor.restarts,
+            "nursery_pid": self.nursery.pid or None,
+        }
+
+
+def iso(at: float) -> str:
+    """Write a time as people and programs read it: UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,225 @@
+"""Make what a wish names live: load what is missing, publish, write down what happened."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from modeld.control.ledger import Entry, Ledger
+from modeld.control.loader import LoadedRelease, Loader
+from modeld.control.plan import to_unload
+from modeld.control.publisher import Publisher
+from modeld.desired.document import DesiredState, ModelWish
+from modeld.domain import ModelVersion
+from modeld.errors import BytesChanged, DigestMismatch, ModeldError
+from modeld.log import get_logger
+
+log = get_logger()
+
+_FRESH_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something changes: what set it off, who, and in whose words."""
+
+    trigger: str
+    actor: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One text of the desired state, understood, with its identity."""
+
+    desired: DesiredState
+    text: bytes
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a wish names, loaded; and what could not be, by version."""
+
+    live: Mapping[str, LoadedRelease]
+    also: tuple[LoadedRelease, ...]
+    failures: Mapping[ModelVersion, ModeldError]
+
+
+class Switch:
+    """Loads and publishes. `retired_by` bounds what stays warm."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        publisher: Publisher,
+        ledger: Ledger,
+        *,
+        keep_warm: float,
+        max_loaded: int,
+    ) -> None:
+        self._loader = loader
+        self._publisher = publisher
+        self._ledger = ledger
+        self._keep_warm = keep_warm
+        self._max_loaded = max_loaded
+        self._fresh: dict[ModelVersion, tuple[float, LoadedRelease]] = {}
+        """Loaded and not yet published: the next one who asks takes it from here."""
+        self.since: dict[str, float] = {}
+        self.wanted: frozenset[ModelVersion] = frozenset()
+
+    def live_versions(self) -> dict[str, str]:
+        """Name the live version of each model."""
+        return self._publisher.live_versions()
+
+    def digest_of_live(self, model: str) -> str:
+        """Give the digest of a model's live version; empty when none is live."""
+        release = self._publisher.live.get(model)
+        return release.spec.digest if release else ""
+
+    async def load(self, version: ModelVersion, desired: DesiredState | None) -> LoadedRelease:
+        """Give a proven release of a version, warm or loaded now; raises why it cannot be."""
+        named = tuple(wish.model for wish in desired.models) if desired else ()
+        wish = desired.model(version.model) if desired else None
+        pin = wish.pin_of(version.version) if wish else None
+        ready = self._publisher.loaded.get(version) or self._fresh.get(version, (0, None))[1]
+        if ready is None:
+            ready = await self._loader.load(version, named, pin)
+            self._fresh[version] = (time.monotonic(), ready)
+            return ready
+        digest = await self._loader.digest(version, named)
+        if digest != ready.spec.digest:
+            raise BytesChanged(
+                f"the files of {version} have changed since it was loaded; versions never change: "
+                "put the old files back and keep the new ones as another version"
+            )
+        if pin is not None and pin != digest:
+            raise DigestMismatch(f"{version}: pinned to {pin[:19]}…, the files have {digest[:19]}…")
+        return ready
+
+    async def gather(self, desired: DesiredState) -> Gathered:
+        """Load everything that a wish names; what fails is named and blocks nothing else."""
+        live: dict[str, LoadedRelease] = {}
+        also: list[LoadedRelease] = []
+        failures: dict[ModelVersion, ModeldError] = {}
+        for wish in desired.models:
+            version = ModelVersion(wish.model, wish.active)
+            try:
+                live[wish.model] = await self.load(version, desired)
+            except ModeldError as error:
+                failures[version] = error
+                if kept := self._publisher.live.get(wish.model):
+                    live[wish.model] = kept
+        for version in _also(desired.models):
+            try:
+                also.append(await self.load(version, desired))
+            except ModeldError as error:
+                failures[version] = error
+        return Gathered(live, tuple(also), failures)
+
+    async def publish(
+        self,
+        wish: Wish,
+        gathered: Gathered,
+        *,
+        generation: int,
+        cause: Cause,
+        before_commit: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Serve what was gathered from now on, and write it down."""
+        async with self._publisher.turn:
+            before = self._publisher.live_versions()
+            live = dict(gathered.live)
+            named = {r.version: r for r in (*live.values(), *gathered.also)}
+            loaded = {**self._publisher.loaded, **named}
+            self.wanted = frozenset(named)
+            await self._publisher.publish(live, self._without_idle(loaded), before_commit)
+            self._forget_fresh()
+            await asyncio.to_thread(self._write_down, wish, before, generation, cause)
+
+    def _write_down(
+        self, wish: Wish, before: Mapping[str, str], generation: int, cause: Cause
+    ) -> None:
+        for model, release in self._publisher.live.items():
+            version = release.version.version
+            if before.get(model) == version:
+                continue
+            entries = self._ledger.history(model, limit=1)
+            last = entries[-1] if entries else None
+            if last is not None and last.version == version and model not in before:
+                # The same version as before a restart: nothing was switched.
+                self.since[model] = last.at
+                continue
+            entry = Entry(
+                number=0,
+                at=time.time(),
+                model=model,
+                version=version,
+                previous=last.version if last else None,
+                digest=release.spec.digest,
+                trigger=cause.trigger,
+                actor=cause.actor,
+                reason=cause.reason,
+                generation=generation,
+                blob=wish.blob,
+            )
+            self._ledger.record(entry)
+            self.since[model] = entry.at
+            log.info(
+                "version.live",
+                version=str(release.version),
+                previous=entry.previous,
+                trigger=cause.trigger,
+                generation=generation,
+            )
+
+    async def want(self, version: ModelVersion, desired: DesiredState | None) -> int:
+        """Load a version that a request names and publish it beside the others."""
+        release = await self.load(version, desired)
+        async with self._publisher.turn:
+            release.last_used = time.monotonic()
+            loaded = {**self._publisher.loaded, version: release}
+            await self._publisher.publish(self._publisher.live, self._without_idle(loaded))
+            self._forget_fresh()
+        return release.spec.id
+
+    async def collect(self, counts: Callable[[int], int]) -> None:
+        """Unload what was idle for too long. `counts` gives the predictions at a metric slot."""
+        now = time.monotonic()
+        for release in self._publisher.loaded.values():
+            seen = counts(release.spec.slot)
+            if seen != release.predictions_seen or release.version in self.wanted:
+                release.predictions_seen, release.last_used = seen, now
+        for version, (since, release) in list(self._fresh.items()):
+            if now - since > _FRESH_SECONDS:
+                del self._fresh[version]
+                self._loader.unload(release)
+        if self._publisher.turn.locked():
+            return
+        if self._without_idle(self._publisher.loaded) != self._publisher.loaded:
+            async with self._publisher.turn:
+                kept = self._without_idle(self._publisher.loaded)
+                await self._publisher.publish(self._publisher.live, kept)
+
+    def _without_idle(
+        self, loaded: Mapping[ModelVersion, LoadedRelease]
+    ) -> dict[ModelVersion, LoadedRelease]:
+        live = {release.version for release in self._publisher.live.values()}
+        gone = to_unload(
+            self.wanted | live,
+            {version: release.last_used for version, release in loaded.items()},
+            time.monotonic(),
+            keep_warm=self._keep_warm,
+            max_loaded=self._max_loaded,
+        )
+        return {version: r for version, r in loaded.items() if version not in gone}
+
+    def _forget_fresh(self) -> None:
+        for version, release in self._publisher.loaded.items():
+            if version in self._fresh and self._fresh[version][1] is release:
+                del self._fresh[version]
+                release.last_used = time.monotonic()
+
+
+def _also(wishes: tuple[ModelWish, ...]) -> tuple[ModelVersion, ...]:
+    return tuple(ModelVersion(wish.model, version) for wish in wishes for version in wish.also)

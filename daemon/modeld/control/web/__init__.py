@@ -1,0 +1,1 @@
+"""The control process's side of HTTP: admin calls and metrics."""

@@ -1,0 +1,152 @@
+"""Answer calls that workers pass on, and those that come straight to the control process.
+
+One table from method and path to a function. Everything that is not public is checked
+before it is looked at, so that a new route is closed until somebody opens it.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from modeld.errors import (
+    BadJson,
+    DuplicateKey,
+    InternalError,
+    InvalidParameter,
+    MethodNotAllowed,
+    ModeldError,
+    NotFound,
+    NotReady,
+    UnsupportedMediaType,
+    WrongType,
+)
+from modeld.http.auth import AdminAccess, Caller
+from modeld.http.errors import body_of, headers_of, status_of
+from modeld.log import get_logger
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, whatever way it came."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    caller: Caller
+    body: bytes
+    request_id: str
+
+    def number(self, name: str, default: float, largest: float) -> float:
+        """Read a query parameter as a number of seconds; raises `InvalidParameter`."""
+        try:
+            value = float(self.query.get(name, default))
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= largest:
+            raise InvalidParameter(f"{name} must be a number from 0 to {largest:g}")
+        return value
+
+    def content(self) -> dict[str, Any]:
+        """Read the body as a JSON object; no key may come twice."""
+        content_type = self.caller.headers.get("content-type", "").split(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise UnsupportedMediaType("send Content-Type: application/json")
+        if not self.body:
+            return {}
+        try:
+            content = json.loads(self.body, object_pairs_hook=_without_duplicates)
+        except (ValueError, RecursionError) as error:
+            raise BadJson(f"the body is not JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise WrongType("the body must be a JSON object")
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call gives back."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Route = Callable[[Call], Awaitable[Answer]]
+
+
+def json_answer(
+    content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Make an answer of a document."""
+    body = json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n"
+    return Answer(status, body, headers or {})
+
+
+class Calls:
+    """The table of routes, and who may use them."""
+
+    def __init__(self, access: AdminAccess) -> None:
+        self._access = access
+        self._routes: dict[str, dict[str, Route]] = {}
+        self._public: set[str] = set()
+
+    def add(self, method: str, path: str, route: Route, *, is_public: bool = False) -> None:
+        """Add a route; a path that ends in `/` takes what follows it as well."""
+        self._routes.setdefault(path, {})[method] = route
+        if is_public:
+            self._public.add(path)
+
+    def paths(self) -> dict[str, tuple[str, ...]]:
+        """List all paths with their methods."""
+        return {path: tuple(sorted(routes)) for path, routes in sorted(self._routes.items())}
+
+    def is_public(self, path: str) -> bool:
+        """Tell whether a path needs no admin rights."""
+        return path in self._public
+
+    async def answer(
+        self, method: str, target: str, caller: Caller, body: bytes, request_id: str
+    ) -> Answer:
+        """Answer one call; whatever goes wrong becomes an answer too."""
+        path, _, query = target.partition("?")
+        try:
+            if path not in self._public:
+                self._access.check(caller)
+            route = self._find(method, path)
+            parameters = dict(parse_qsl(query, keep_blank_values=True))
+            return await route(Call(method, path, parameters, caller, body, request_id))
+        except ModeldError as error:
+            return Answer(status_of(error), body_of(error, request_id), headers_of(error))
+        except Exception as error:
+            # The last edge: a defect of ours becomes an answer, and the log has the traceback.
+            log.exception("call.failed", path=path, request_id=request_id)
+            failure = InternalError(f"{type(error).__name__} inside modeld; the log says more")
+            return Answer(500, body_of(failure, request_id))
+
+    def _find(self, method: str, path: str) -> Route:
+        routes = self._routes.get(path)
+        if routes is None:
+            prefix = path[: path.rfind("/") + 1]
+            routes = self._routes.get(prefix) if prefix != path else None
+        if routes is None and path in ("/predict", "/readyz"):
+            raise NotReady("no worker is up")
+        if routes is None:
+            raise NotFound("no such route; GET / lists them")
+        route = routes.get("GET" if method == "HEAD" else method)
+        if route is None:
+            allowed = tuple(sorted(routes))
+            raise MethodNotAllowed(f"{path} takes {' or '.join(allowed)}", allowed)
+        return route
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DuplicateKey(f'the key "{twice[:80]}" comes twice')
+    return content

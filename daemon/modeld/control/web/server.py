@@ -1,0 +1,148 @@
+"""Take calls over HTTP in the control process itself.
+
+Its own socket in the runtime folder is for the commands of this user and needs no
+token. While no worker lives it also answers on the port, so that admin works then too.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from modeld.control.web.calls import Calls
+from modeld.errors import BodyTooLarge
+from modeld.http.auth import Caller
+from modeld.http.errors import body_of, status_of
+from modeld.http.limits import RequestIds
+from modeld.log import get_logger
+
+log = get_logger()
+
+_MAX_BODY = 1 << 20
+_BACKLOG = 1024
+_PATIENCE_SECONDS = 2.0
+_LONGEST_PATH = 100
+
+
+class ControlServer:
+    """HTTP in the control process."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._ids = RequestIds()
+        self._servers: list[asyncio.Server] = []
+        self._on_port: list[asyncio.Server] = []
+        self._turn = asyncio.Lock()
+        self._is_open = True
+        self._by_socket = web.Server(self._handle_socket, access_log=None)
+        self._by_port = web.Server(self._handle_port, access_log=None)
+
+    async def listen_on_socket(self, path: Path) -> None:
+        """Listen on a socket file that only this user may open."""
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            server = await asyncio.get_running_loop().create_unix_server(self._by_socket, str(path))
+        finally:
+            os.umask(before)
+        self._servers.append(server)
+
+    async def follow(
+        self, members: Callable[[], Sequence[object]], listeners: tuple[socket.socket, ...]
+    ) -> None:
+        """Answer on the port while no worker does, and stop as soon as one does.
+
+        Not at once: connections that wait are better off with a dead worker's successor.
+        """
+        if not members():
+            await asyncio.sleep(_PATIENCE_SECONDS)
+        async with self._turn:
+            if members():
+                self._leave_port()
+            elif not self._on_port and self._is_open:
+                await self._take_port(listeners)
+
+    async def _take_port(self, listeners: tuple[socket.socket, ...]) -> None:
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            with contextlib.suppress(OSError):
+                sock = listener.dup()
+                server = await loop.create_server(self._by_port, sock=sock, backlog=_BACKLOG)
+                self._on_port.append(server)
+        log.warning("control.on_port", why="no worker is up")
+
+    def _leave_port(self) -> None:
+        for server in self._on_port:
+            server.close()
+        self._on_port.clear()
+
+    async def close(self) -> None:
+        """Stop listening."""
+        self._is_open = False
+        for server in (*self._servers, *self._on_port):
+            server.close()
+        await self._by_socket.shutdown(1.0)
+        await self._by_port.shutdown(1.0)
+
+    async def _handle_socket(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._handle(request, is_control_socket=True)
+
+    async def _handle_port(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._handle(request, is_control_socket=False)
+        response.force_close()
+        return response
+
+    async def _handle(
+        self, request: web.BaseRequest, *, is_control_socket: bool
+    ) -> web.StreamResponse:
+        request_id = self._ids.of(request.headers.get("X-Request-Id"))
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            error = BodyTooLarge(f"the body is longer than {_MAX_BODY} bytes")
+            return _response(status_of(error), body_of(error, request_id), request_id, {})
+        caller = Caller(
+            headers={name.lower(): value for name, value in request.headers.items()},
+            peer=_address(request, "peername"),
+            local=_address(request, "sockname"),
+            http_version=f"{request.version.major}.{request.version.minor}",
+            is_control_socket=is_control_socket,
+        )
+        answer = await self._calls.answer(
+            request.method, request.raw_path, caller, body, request_id
+        )
+        return _response(answer.status, answer.body, request_id, dict(answer.headers))
+
+
+def _response(
+    status: int, body: bytes, request_id: str, headers: dict[str, str]
+) -> web.StreamResponse:
+    given = {"Content-Type": "application/json", "X-Request-Id": request_id, **headers}
+    return web.Response(status=status, body=body, headers=given)
+
+
+def _address(request: web.BaseRequest, name: str) -> str:
+    transport = request.transport
+    address = transport.get_extra_info(name) if transport is not None else None
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
+def socket_path(runtime: Path) -> Path:
+    """Give the path of the control socket: in the runtime folder, unless that is too long."""
+    path = runtime / "control.sock"
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        return path
+    import hashlib
+    import tempfile
+
+    name = hashlib.sha256(os.fsencode(runtime)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"modeld-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} belongs to somebody else")
+    return folder / f"{name}.sock"

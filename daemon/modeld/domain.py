@@ -1,0 +1,155 @@
+"""Define the values that the processes share.
+
+Everything here is frozen and made of numbers, strings and tuples, so that it
+can travel between processes as it is. Only the standard library is imported:
+a host with an environment of its own loads this module too.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+DEFAULT_MODEL = "default"
+
+RESERVED_VERSIONS = frozenset(
+    {"latest", "active", "stable", "canary", "shadow", "previous", "default"}
+)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Scalar = bool | int | float | str | None
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text may name a model or a version."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_version_name(text: str) -> bool:
+    """Tell whether a text may name a version: a name that is not a word of the wish."""
+    return is_name(text) and text not in RESERVED_VERSIONS
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort names as people do: v2 before v10."""
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Which model, which version. Two equal ones are the same thing."""
+
+    model: str
+    version: str
+
+    def __str__(self) -> str:
+        if self.model == DEFAULT_MODEL:
+            return self.version
+        return f"{self.model}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputColumn:
+    """One column of a row."""
+
+    name: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and gives.
+
+    `rank` is the number of dimensions of one row: 0 a text, 1 a table's row, 2–3
+    images. `width` is the number of columns of a table's row, 0 when unknown.
+    `columns` is empty when the model knows no names. `precision` is the number of
+    bits of the floats that the model reads.
+    """
+
+    rank: int = 1
+    width: int = 0
+    columns: tuple[InputColumn, ...] = ()
+    nullable: tuple[bool, ...] = ()
+    classes: tuple[Scalar, ...] = ()
+    has_probabilities: bool = False
+    precision: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSpec:
+    """A version being served, as the control process tells it to the workers.
+
+    `host` is the number of the process that answers for it, 0 when the worker runs
+    the model itself from `path`. `slot` is the first of its metric slots.
+    """
+
+    id: int
+    version: ModelVersion
+    digest: str
+    runtime: str
+    path: str
+    host: int
+    signature: Signature
+    row_seconds: float
+    slot: int
+    batching: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which release answers for a model when the request names no version."""
+
+    model: str
+    release: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSpec:
+    """What the workers serve: all releases, and which of them are the live ones."""
+
+    number: int
+    routes: tuple[Route, ...] = ()
+    releases: tuple[ReleaseSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The few settings that a worker needs. Times in seconds, sizes in bytes."""
+
+    slot: int
+    shares_socket: bool
+    max_body: int
+    max_rows: int
+    max_queue: int
+    max_connections: int
+    keepalive: float
+    request_timeout: float
+    load_timeout: float
+    drain_delay: float
+    drain_timeout: float
+    head_timeout: float = 10.0
+    write_timeout: float = 30.0
+    log_format: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A version's files, staged in a private folder and hashed there.
+
+    `path` is the file or folder that the runtime opens. `sizes` has one entry per
+    file that holds the model. `samples` is empty when there are no golden samples.
+    """
+
+    version: ModelVersion
+    format: str
+    path: str
+    digest: str
+    size: int
+    pinned: bool
+    samples: str = ""
+    code: str = ""
+    columns: tuple[InputColumn, ...] = ()
+    rank: int = -1
+    classes: tuple[Scalar, ...] = ()
+    batching: bool = True
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Run native models in processes that can be killed."""

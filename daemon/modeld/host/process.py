@@ -1,0 +1,153 @@
+"""Answer batches for one version: the process that may die.
+
+It loads the version that the control process names, tries it, and then answers
+batches from every worker that it was introduced to, one after another. It ends when
+its last peer has gone. Before each batch it arms a kernel timer that ends it, so that
+a model that hangs in C code needs nobody to kill it.
+"""
+
+import json
+import os
+import selectors
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from modeld.errors import ModeldError, ModelError
+from modeld.host.child import arm_timer, give_up_privileges
+from modeld.host.protocol import BlockingChannel, ProtocolError
+from modeld.host.trial import try_out
+from modeld.messages import Batch, BatchAnswer, Load, LoadRefused, Outcome, Peer, Values
+from modeld.runtimes.model import Model, Rows, as_array, pack
+
+_MESSAGE_LIMIT = 200
+
+
+class Host:
+    """One loaded version and the peers that it answers."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._control = BlockingChannel(sock)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(sock, selectors.EVENT_READ, self._control)
+        self._model: Model | None = None
+
+    def run(self) -> None:
+        """Serve until the last peer has gone."""
+        while self._selector.get_map():
+            for key, _ in self._selector.select():
+                self._serve(key.data)
+
+    def _serve(self, channel: BlockingChannel) -> None:
+        try:
+            frames = channel.receive()
+            for frame in frames or ():
+                self._handle(channel, frame.message, frame.payload)
+        except (OSError, ProtocolError):
+            frames = None
+        if frames is None:
+            self._selector.unregister(channel.sock)
+            channel.sock.close()
+
+    def _handle(self, channel: BlockingChannel, message: Any, payload: memoryview) -> None:
+        match message:
+            case Batch() if self._model is not None:
+                answer, data = _answer(self._model, message, payload)
+                channel.send(answer, data)
+            case Load() if channel is self._control:
+                self._load(message)
+            case Peer() if channel is self._control:
+                sock = socket.socket(fileno=channel.descriptors.popleft())
+                self._selector.register(sock, selectors.EVENT_READ, BlockingChannel(sock))
+            case _:
+                raise ProtocolError(f"a host does not expect {type(message).__name__}")
+
+    def _load(self, order: Load) -> None:
+        arm_timer(order.limit_seconds)
+        try:
+            self._model, loaded = try_out(order.artifact, order.inplace_max)
+        except ModeldError as error:
+            self._refuse(error.code, str(error))
+        except MemoryError:
+            self._refuse("load_failed", "it needs more memory than MODELD_HOST_MEMORY allows")
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            # Opening a pickle runs somebody's code, which may raise anything.
+            traceback.print_exc()
+            self._refuse("load_failed", describe(error))
+        else:
+            self._control.send(loaded)
+        arm_timer(0)
+
+    def _refuse(self, code: str, message: str) -> None:
+        self._control.send(LoadRefused(code, message))
+
+
+def describe(error: BaseException) -> str:
+    """Say an error of a model in one short line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:_MESSAGE_LIMIT]
+
+
+def _answer(model: Model, batch: Batch, payload: memoryview) -> tuple[BatchAnswer, bytes]:
+    """Answer a batch; when it fails as a whole, every request of it alone."""
+    started = time.perf_counter()
+    rows = _read_rows(model, batch, payload)
+    arm_timer(batch.limit_seconds)
+    parts = [_attempt(model, rows, batch.wants_probabilities)]
+    if parts[0][0].code and len(batch.segments) > 1:
+        parts = [
+            _attempt(model, part, batch.wants_probabilities) for part in _cut(rows, batch.segments)
+        ]
+    arm_timer(0)
+    seconds = time.perf_counter() - started
+    outcomes = tuple(outcome for outcome, _ in parts)
+    return BatchAnswer(batch.id, outcomes, seconds), b"".join(data for _, data in parts)
+
+
+def _read_rows(model: Model, batch: Batch, payload: memoryview) -> Rows:
+    if model.signature.rank == 0:
+        return json.loads(bytes(payload))
+    return np.frombuffer(payload, dtype="<f8").reshape(batch.shape)
+
+
+def _cut(rows: Rows, segments: tuple[int, ...]) -> Iterator[Rows]:
+    start = 0
+    for length in segments:
+        yield rows[start : start + length]
+        start += length
+
+
+def _attempt(model: Model, rows: Rows, wants_probabilities: bool) -> tuple[Outcome, bytes]:
+    """Predict, and turn whatever goes wrong into an outcome."""
+    try:
+        values, data = pack(as_array(model.predict(rows), len(rows)))
+        if not wants_probabilities:
+            return Outcome(values), data
+        scores, more = _pack_probabilities(model, rows)
+        return Outcome(values, scores), data + more
+    except ModeldError as error:
+        return Outcome(None, None, error.code, str(error)), b""
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        # A model is somebody's code and may raise anything; the log has the traceback.
+        traceback.print_exc()
+        return Outcome(None, None, ModelError().code, describe(error)), b""
+
+
+def _pack_probabilities(model: Model, rows: Rows) -> tuple[Values, bytes]:
+    scores = as_array(model.probabilities(rows), len(rows))
+    if scores.ndim != 2:
+        scores = scores.reshape(len(rows), -1)
+    return pack(scores)
+
+
+def main(sock: socket.socket, memory: int) -> None:
+    """Run a host on the connection to its control process, then end the process."""
+    give_up_privileges(memory)
+    np.random.seed(int.from_bytes(os.urandom(4), "little"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    Host(sock).run()

@@ -1,0 +1,216 @@
+"""Open a version and find out by trying what it takes, costs and answers.
+
+Everything here runs in the host: whatever the model does, only this process is hurt.
+"""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modeld.domain import Artifact, Signature
+from modeld.errors import LoadFailed, ModeldError, SamplesDiffer
+from modeld.host.child import resident_bytes
+from modeld.messages import Loaded
+from modeld.runtimes.formats import open_model
+from modeld.runtimes.model import Model, Rows, as_array, pack, unpack
+
+_RELATIVE, _ABSOLUTE = 1e-5, 1e-6
+_TRIES, _TRY_SECONDS = 20, 0.1
+_IN_PLACE_SECONDS = 0.001
+_MAX_COLUMNS_TRIED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Golden inputs and the answers that a version must give."""
+
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
+    """Open the version, check its golden samples and measure it; raises `LoadFailed`."""
+    started = time.perf_counter()
+    before = resident_bytes()
+    model = open_model(artifact)
+    samples = _read_samples(artifact)
+    rows = _trial_rows(model.signature, samples)
+    if samples is not None:
+        _check_samples(model, samples)
+    model.signature = _complete(artifact, model, rows)
+    row_seconds = _measure(model, rows)
+    resident = max(resident_bytes() - before, 0)
+    why_not = _why_not_in_place(artifact, row_seconds, resident, inplace_max)
+    return model, Loaded(
+        signature=model.signature,
+        row_seconds=row_seconds,
+        resident=resident,
+        in_place=not why_not,
+        why_not=why_not,
+        libraries=_libraries(artifact),
+        warnings=(),
+        seconds=time.perf_counter() - started,
+        example=_example(model.signature, samples),
+    )
+
+
+def _read_samples(artifact: Artifact) -> Samples | None:
+    if not artifact.samples:
+        return None
+    content = json.loads(Path(artifact.samples).read_bytes())
+    return Samples(content["inputs"], content["outputs"])
+
+
+def to_rows(signature: Signature, inputs: list[Any]) -> Rows:
+    """Turn rows as `/predict` takes them into what a runtime takes."""
+    if signature.rank == 0:
+        return inputs
+    names = [column.name for column in signature.columns]
+    listed = [[row[n] for n in names] if isinstance(row, dict) else row for row in inputs]
+    try:
+        return np.array(listed, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise LoadFailed(f"a golden sample is no row of numbers: {error}") from error
+
+
+def _trial_rows(signature: Signature, samples: Samples | None) -> Rows | None:
+    if samples is not None:
+        return to_rows(signature, samples.inputs)
+    if signature.rank == 0:
+        return ["a"]
+    return np.zeros((1, signature.width)) if signature.rank == 1 and signature.width else None
+
+
+def _check_samples(model: Model, samples: Samples) -> None:
+    rows = to_rows(model.signature, samples.inputs)
+    values, data = pack(as_array(model.predict(rows), len(rows)))
+    answers = unpack(values, memoryview(data))
+    for index, (expected, found) in enumerate(zip(samples.outputs, answers, strict=True)):
+        if not is_same(expected, found):
+            raise SamplesDiffer(
+                f"golden sample {index + 1} of {len(answers)}: expected "
+                f"{json.dumps(expected)}, the model answers {json.dumps(found)}"
+            )
+
+
+def is_same(expected: Any, found: Any) -> bool:
+    """Compare two answers as a client sees them: labels exactly, fractions within 1e-5."""
+    if isinstance(expected, list) and isinstance(found, list):
+        return len(expected) == len(found) and all(map(is_same, expected, found))
+    if isinstance(expected, float) and isinstance(found, float):
+        return abs(expected - found) <= _ABSOLUTE + _RELATIVE * abs(expected)
+    if isinstance(expected, bool) or isinstance(found, bool):
+        return expected is found
+    return bool(expected == found)
+
+
+def _complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
+    """Add to the signature what only trying tells, and check that the model answers at all."""
+    signature = model.signature
+    if artifact.format == "onnx" and not signature.classes:
+        from modeld.runtimes.onnx_graph import inspect
+
+        signature = replace(signature, classes=artifact.classes or inspect(artifact.path).classes)
+    if rows is None:
+        return signature
+    _answers(model, rows[:1])
+    signature = replace(signature, has_probabilities=_gives_probabilities(model, rows[:1]))
+    if signature.rank != 1:
+        return signature
+    width = len(rows[0])
+    precision = 64 if _survives(model, np.full((1, width), 1e300)) else 32
+    return replace(signature, width=width, precision=precision, nullable=_nullable(model, rows))
+
+
+def _answers(model: Model, rows: Rows) -> None:
+    try:
+        pack(as_array(model.predict(rows), len(rows)))
+    except ModeldError:
+        raise
+    except Exception as error:
+        raise LoadFailed(
+            f"it fails on a first row: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
+
+
+def _gives_probabilities(model: Model, rows: Rows) -> bool:
+    if not model.signature.has_probabilities:
+        return False
+    try:
+        return as_array(model.probabilities(rows), len(rows)).ndim == 2
+    except Exception:
+        # Whatever a model raises when it has none; the answer is then `no_probabilities`.
+        return False
+
+
+def _survives(model: Model, rows: Rows) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            pack(as_array(model.predict(rows), len(rows)))
+    except Exception:
+        # The model may raise anything on a value that it does not take.
+        return False
+    return True
+
+
+def _nullable(model: Model, rows: Rows) -> tuple[bool, ...]:
+    """Find by trying which columns may be missing."""
+    width = len(rows[0])
+    row = rows[:1].copy()
+    row[:] = np.nan
+    if _survives(model, row):
+        return (True,) * width
+    if width > _MAX_COLUMNS_TRIED:
+        return (False,) * width
+    found = []
+    for column in range(width):
+        row = rows[:1].copy()
+        row[0, column] = np.nan
+        found.append(_survives(model, row))
+    return tuple(found)
+
+
+def _measure(model: Model, rows: Rows | None) -> float:
+    """Give the seconds that one row takes when it comes alone."""
+    if rows is None:
+        return 1.0
+    best = float("inf")
+    end = time.perf_counter() + _TRY_SECONDS
+    for _ in range(_TRIES):
+        started = time.perf_counter()
+        model.predict(rows[:1])
+        now = time.perf_counter()
+        best = min(best, now - started)
+        if now > end:
+            break
+    return best
+
+
+def _why_not_in_place(artifact: Artifact, row_seconds: float, resident: int, limit: int) -> str:
+    if artifact.format != "onnx":
+        return "only ONNX models run in a worker"
+    if row_seconds > _IN_PLACE_SECONDS:
+        return f"a row takes {row_seconds * 1e3:.1f} ms, more than 1 ms"
+    if resident > limit:
+        return f"it takes {resident >> 20} MiB, more than {limit >> 20} MiB"
+    from modeld.runtimes.onnx_graph import inspect
+
+    return inspect(artifact.path).obstacle
+
+
+def _libraries(artifact: Artifact) -> tuple[str, ...]:
+    from importlib.metadata import version
+
+    names = ("onnxruntime",) if artifact.format == "onnx" else ("scikit-learn", "numpy")
+    return tuple(f"{name} {version(name)}" for name in names)
+
+
+def _example(signature: Signature, samples: Samples | None) -> str:
+    """Give a row for people to try, as JSON."""
+    if samples is not None:
+        return json.dumps(samples.inputs[0])
+    return json.dumps("a" if signature.rank == 0 else [0.0] * max(signature.width, 1))

@@ -1,0 +1,1 @@
+"""What the workers and the control process both need to speak HTTP."""

@@ -1,0 +1,107 @@
+"""Decide who may use the admin API.
+
+Without a token only a caller that is provably on this machine may: over loopback, by a
+local name, with no page of another site and no proxy in between. One request that
+carries a proxy's header closes that way for the life of the process. With a token, and
+always when the server can be reached from elsewhere, the token decides.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modeld.errors import CrossSite, Forbidden, HostNotAllowed, Unauthorized
+
+_FORWARDING = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+)
+_SAME_SITE = ("same-origin", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. Header names in lower case; addresses as the worker saw them."""
+
+    headers: Mapping[str, str]
+    peer: str
+    local: str
+    http_version: str
+    is_control_socket: bool = False
+
+
+class AdminAccess:
+    """The rules for one server."""
+
+    def __init__(self, *, token: str | None, port: int, is_loopback: bool, public_url: str) -> None:
+        self._token = hashlib.sha256(token.encode()).digest() if token else None
+        names = ("localhost", "127.0.0.1", "[::1]")
+        self._hosts = {f"{name}:{port}" for name in names}
+        if port == 80:
+            self._hosts |= set(names)
+        self._origins = {f"http://{host}" for host in self._hosts}
+        if public_url:
+            self._hosts.add(public_url.split("://", 1)[1].lower())
+            self._origins.add(public_url.lower())
+        self._is_open = token is None and is_loopback and not public_url
+
+    @property
+    def is_open(self) -> bool:
+        """Whether local callers need no token."""
+        return self._is_open
+
+    def check(self, caller: Caller) -> None:
+        """Let the caller pass, or raise an `AccessError` that says what is missing."""
+        if caller.is_control_socket:
+            return
+        if self._is_open and any(name in caller.headers for name in _FORWARDING):
+            self._is_open = False
+        self._check_site(caller)
+        if self._token is not None:
+            self._check_token(caller)
+            return
+        if not self._is_open:
+            raise Forbidden(
+                "a proxy stands in front of this server, so that local callers cannot be told "
+                "from others: set MODELD_ADMIN_TOKEN and MODELD_PUBLIC_URL, or use the commands"
+            )
+        self._check_local(caller)
+
+    def _check_site(self, caller: Caller) -> None:
+        site = caller.headers.get("sec-fetch-site", "none")
+        origin = caller.headers.get("origin")
+        if site not in _SAME_SITE or (origin is not None and origin.lower() not in self._origins):
+            raise CrossSite("a page of another site may not use the admin API")
+
+    def _check_token(self, caller: Caller) -> None:
+        kind, _, given = caller.headers.get("authorization", "").partition(" ")
+        # Digests are compared, as bytes: the text may be anything, and of any length.
+        digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+        is_right = self._token is not None and hmac.compare_digest(digest, self._token)
+        if kind.lower() != "bearer" or not is_right:
+            raise Unauthorized("send Authorization: Bearer and the admin token")
+
+    def _check_local(self, caller: Caller) -> None:
+        if caller.http_version != "1.1":
+            raise Forbidden(
+                "the admin API takes HTTP/1.1 from local callers: a proxy may speak 1.0"
+            )
+        if not (_is_loopback(caller.peer) and _is_loopback(caller.local)):
+            raise Forbidden("without a token the admin API is for this machine alone")
+        if caller.headers.get("host", "").lower() not in self._hosts:
+            raise HostNotAllowed(
+                "the Host header is not a name of this machine with the server's port"
+            )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,227 @@
+"""Read rows out of a prediction's body and write the answer.
+
+A row has the rank of its model: `features` nested as deep as a row is one row, one
+level deeper is many; `instances` is always many. A model whose columns have names also
+takes objects. Numbers are taken as they are written: texts, truth values and nulls
+where a number is due are refused with row and column, never turned into one. Where a
+JSON object names a key twice, the last one counts.
+"""
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from modeld.domain import Signature
+from modeld.errors import (
+    BadJson,
+    ConflictingFields,
+    EmptyBatch,
+    EmptyBody,
+    MissingField,
+    OutOfRange,
+    TooManyRows,
+    UnknownField,
+    WrongShape,
+    WrongType,
+)
+
+_NUMBERS = frozenset({int, float})
+_LARGEST_FLOAT32 = 3.4028235677973366e38  # above it a number rounds to infinity
+_KEYS = ("features", "instances")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one request: an array whose first axis counts them, or a list of texts."""
+
+    values: Any
+    count: int
+    is_single: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """One prediction per row, and the probabilities where they were asked for."""
+
+    values: list[Any]
+    probabilities: list[Any] | None = None
+
+
+def decode(body: bytes, signature: Signature, max_rows: int) -> Rows:
+    """Read the rows of a prediction's body; raises a `RequestError` that says what is wrong."""
+    key, value = _rows_of(_parse(body), signature)
+    if (
+        signature.rank == 1
+        and type(value) is list
+        and key == "features"
+        and len(value) == signature.width
+        and _NUMBERS.issuperset(map(type, value))
+    ):
+        return Rows(_array([value], signature), 1, is_single=True)
+    is_single = key == "features" and _is_one_row(value, signature)
+    rows = [value] if is_single else value
+    if not isinstance(rows, list):
+        raise WrongType(f'"{key}" must be {_expected(signature)}, found {_kind(value)}')
+    if not rows:
+        raise EmptyBatch(f'"{key}" holds no row: expected {_expected(signature)}')
+    if len(rows) > max_rows:
+        raise TooManyRows(
+            f"{len(rows)} rows are more than the {max_rows} that one request may have"
+        )
+    if signature.rank == 0:
+        return Rows(_texts(rows), len(rows), is_single)
+    if signature.rank == 1:
+        rows = [_row(row, index, signature) for index, row in enumerate(rows, 1)]
+    elif not _holds_numbers(rows):
+        raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
+    return Rows(_array(rows, signature), len(rows), is_single)
+
+
+def _holds_numbers(value: Any) -> bool:
+    if type(value) is list:
+        return _NUMBERS.issuperset(map(type, value)) or all(map(_holds_numbers, value))
+    return type(value) in _NUMBERS
+
+
+def encode(predictions: Predictions, rows: Rows, version: str, signature: Signature) -> bytes:
+    """Write the answer to one row or to many."""
+    content: dict[str, Any]
+    if rows.is_single:
+        content = {"prediction": predictions.values[0], "model_version": version}
+    else:
+        content = {"predictions": predictions.values, "model_version": version}
+    scores = predictions.probabilities
+    if scores is not None:
+        content["probabilities"] = scores[0] if rows.is_single else scores
+        if signature.classes:
+            content["classes"] = signature.classes
+    return orjson.dumps(content)
+
+
+def _parse(body: bytes) -> Any:
+    if not body:
+        raise EmptyBody('the body is empty: send {"features": […]}')
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadJson(f"the body is not JSON: {error}") from None
+
+
+def _rows_of(content: Any, signature: Signature) -> tuple[str, Any]:
+    if type(content) is not dict:
+        raise WrongType(
+            f'the body must be an object like {{"features": {_example(signature)}}}, '
+            f"found {_kind(content)}"
+        )
+    if len(content) == 1 and "features" in content:
+        return "features", content["features"]
+    for key in content:
+        if key not in _KEYS:
+            close = difflib.get_close_matches(key, _KEYS, 1)
+            hint = f' (did you mean "{close[0]}"?)' if close else ""
+            raise UnknownField(
+                f'unknown key "{key[:80]}"{hint}: expected "features" or "instances"'
+            )
+    if len(content) == 2:
+        raise ConflictingFields('"features" and "instances" exclude each other: send one')
+    if "instances" in content:
+        return "instances", content["instances"]
+    raise MissingField(f'"features" is missing: send {{"features": {_example(signature)}}}')
+
+
+def _is_one_row(value: Any, signature: Signature) -> bool:
+    if isinstance(value, dict):
+        return True
+    if signature.rank == 0:
+        return isinstance(value, str)
+    depth = 0
+    while isinstance(value, list) and value:
+        value, depth = value[0], depth + 1
+    if signature.rank == 1:
+        return depth == 1 and not isinstance(value, list | dict)
+    return depth == signature.rank
+
+
+def _texts(rows: list[Any]) -> list[str]:
+    for index, row in enumerate(rows, 1):
+        if not isinstance(row, str):
+            raise WrongType(f"row {index}: expected a text, found {_kind(row)}")
+    return rows
+
+
+def _row(row: Any, index: int, signature: Signature) -> list[Any]:
+    if isinstance(row, dict):
+        row = _listed(row, index, signature)
+    if not isinstance(row, list):
+        raise WrongType(f"row {index}: expected a list of numbers, found {_kind(row)}")
+    if signature.width and len(row) != signature.width:
+        raise WrongShape(f"row {index}: expected {signature.width} values, got {len(row)}")
+    if not row:
+        raise WrongShape(f"row {index}: expected numbers, got none")
+    if _NUMBERS.issuperset(map(type, row)):
+        return row
+    return [_cell(value, index, column, signature) for column, value in enumerate(row)]
+
+
+def _listed(row: dict[str, Any], index: int, signature: Signature) -> list[Any]:
+    names = [column.name for column in signature.columns]
+    if not names:
+        raise WrongType(
+            f"row {index}: this version knows no column names; send a list of "
+            f"{signature.width or 'its'} numbers"
+        )
+    for name in row:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, 1)
+            hint = f' (did you mean "{close[0]}"?)' if close else ""
+            raise UnknownField(f'row {index}: unknown column "{name[:80]}"{hint}')
+    for name in names:
+        if name not in row:
+            raise MissingField(f'row {index}: column "{name}" is missing')
+    return [row[name] for name in names]
+
+
+def _cell(value: Any, index: int, column: int, signature: Signature) -> float:
+    if type(value) in _NUMBERS:
+        return float(value)
+    if value is None and column < len(signature.nullable) and signature.nullable[column]:
+        return float("nan")
+    name = f' ("{signature.columns[column].name}")' if column < len(signature.columns) else ""
+    raise WrongType(
+        f"row {index}, column {column + 1}{name}: expected a number, found {_kind(value)}"
+    )
+
+
+def _array(rows: list[Any], signature: Signature) -> Any:
+    try:
+        array = np.array(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise WrongShape(
+            "the rows do not all have the same shape, or hold something that is no number"
+        ) from None
+    if array.ndim != signature.rank + 1:
+        raise WrongShape(f"expected rows of {signature.rank} dimension(s), got {array.ndim - 1}")
+    if signature.precision == 32 and (np.abs(array) > _LARGEST_FLOAT32).any():
+        raise OutOfRange(
+            "this version reads 32-bit numbers, and one of these is larger than 3.4e38"
+        )
+    return array
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
+    return "null" if value is None else kinds.get(type(value), "a number")
+
+
+def _example(signature: Signature) -> str:
+    return '"some text"' if signature.rank == 0 else "[…]"
+
+
+def _expected(signature: Signature) -> str:
+    if signature.rank == 0:
+        return "a text or a list of texts"
+    numbers = f"{signature.width} numbers" if signature.width else "numbers"
+    return f"one row (a list of {numbers}) or a list of rows"

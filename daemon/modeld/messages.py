@@ -1,0 +1,293 @@
+"""Define what the processes say to each other.
+
+One class per message, frozen and flat, made of numbers, strings, tuples and the
+values of `domain`. `host.protocol` turns them into frames; rows, predictions and
+bodies travel as the frame's payload. A message that carries file descriptors
+says so.
+"""
+
+from dataclasses import dataclass
+
+from modeld.domain import (
+    Artifact,
+    ModelVersion,
+    Signature,
+    SnapshotSpec,
+    WorkerSettings,
+)
+
+# Control process and worker
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first message to a worker: how it is to work."""
+
+    settings: WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Open what this snapshot needs. Carries one connected socket for each of `hosts`."""
+
+    snapshot: SnapshotSpec
+    hosts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The worker could serve that snapshot now."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareRefused:
+    """The worker cannot serve that snapshot; it stays with the one it has."""
+
+    number: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Serve the prepared snapshot from now on."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Every request read from now on sees that snapshot."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Forget the prepared snapshot."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """The host of a release was started again. Carries its socket."""
+
+    release: int
+    host: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Answer what was accepted, then end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `/healthz` is to say."""
+
+    status: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The worker's loop turns. `lag_seconds` is how late this beat is."""
+
+    lag_seconds: float
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A request names a version that is not in the snapshot."""
+
+    id: int
+    version: ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class WantAnswer:
+    """The version is in the snapshot now, unless `code` says why not."""
+
+    id: int
+    release: int
+    code: str = ""
+    message: str = ""
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One line of an HTTP head."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminCall:
+    """A request that a worker passes on; the payload is its body.
+
+    `peer` and `local` are the addresses of the connection, written by the worker
+    alone; `http_version` is `1.0` or `1.1`.
+    """
+
+    id: int
+    method: str
+    target: str
+    headers: tuple[Header, ...]
+    peer: str
+    local: str
+    http_version: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAnswer:
+    """The control process's answer to a passed-on request; the payload is the body."""
+
+    id: int
+    status: int
+    headers: tuple[Header, ...]
+
+
+# Control process, nursery and host
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Fork a host. Carries its end of the connection to the control process."""
+
+    host: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """The host lives. Carries a pidfd where the system has them."""
+
+    host: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A host ended; `status` is what `waitpid` gave."""
+
+    host: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The first message to a host: open this version and try it."""
+
+    artifact: Artifact
+    inplace_max: int
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The version works. `in_place` tells whether a worker may run it itself."""
+
+    signature: Signature
+    row_seconds: float
+    resident: int
+    in_place: bool
+    why_not: str
+    libraries: tuple[str, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRefused:
+    """The version does not work; `code` is that of an error of ours."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A worker is going to send batches. Carries the socket."""
+
+
+# Worker and host
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one or more requests: `segments` has the number of rows of each.
+
+    The payload is a float64 array of `shape`, or for a text model a JSON list.
+    """
+
+    id: int
+    segments: tuple[int, ...]
+    shape: tuple[int, ...]
+    wants_probabilities: bool
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Describes one array of an answer: `kind` is `i8`, `f8` or `json`."""
+
+    kind: str
+    shape: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request: its answers, or the code and message of an error."""
+
+    predictions: Values | None
+    probabilities: Values | None = None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """Outcomes in the order of the segments, their arrays one after another as payload.
+
+    One outcome for several segments is cut by rows: nothing failed.
+    """
+
+    id: int
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+
+Message = (
+    Start
+    | Prepare
+    | Prepared
+    | PrepareRefused
+    | Commit
+    | Committed
+    | Abort
+    | Attach
+    | Drain
+    | Health
+    | Beat
+    | Want
+    | WantAnswer
+    | AdminCall
+    | AdminAnswer
+    | Fork
+    | Forked
+    | Exited
+    | Load
+    | Loaded
+    | LoadRefused
+    | Peer
+    | Batch
+    | BatchAnswer
+)

@@ -1,0 +1,1 @@
+"""Open and run models, one module per format."""

@@ -1,0 +1,99 @@
+"""Say what an opened model can do, and put its answers into bytes.
+
+A runtime gives back whatever its library gives; `pack` alone decides what may leave
+as an answer: whole numbers, finite floats, texts and truth values, one per row or one
+list per row.
+"""
+
+import json
+from typing import Any, Protocol
+
+import numpy as np
+
+from modeld.domain import Scalar, Signature
+from modeld.errors import ModelOutputInvalid
+from modeld.messages import Values
+
+Rows = Any
+"""A float64 array whose first axis counts rows, or a list of texts."""
+
+Array = np.ndarray[Any, Any]
+
+
+class Model(Protocol):
+    """One opened version. Not used by two threads at a time."""
+
+    signature: Signature
+
+    def predict(self, rows: Rows) -> Any:
+        """Answer one value (or one list) per row."""
+        ...
+
+    def probabilities(self, rows: Rows) -> Any:
+        """Give a matrix with one row per row and one column per class."""
+        ...
+
+
+def as_array(answer: Any, rows: int) -> Array:
+    """Check that an answer has one entry per row; raises `ModelOutputInvalid`."""
+    if answer is None or hasattr(answer, "todense"):
+        raise ModelOutputInvalid(f"the model answered {type(answer).__name__}, not an array")
+    try:
+        array = np.asarray(answer)
+    except Exception as error:
+        raise ModelOutputInvalid(f"the model's answer is no array: {error}") from error
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim not in (1, 2) or len(array) != rows:
+        raise ModelOutputInvalid(
+            f"the model answered an array of shape {array.shape} for {rows} row(s)"
+        )
+    return array
+
+
+def pack(array: Array) -> tuple[Values, bytes]:
+    """Put an array into bytes; raises `ModelOutputInvalid` for what JSON cannot say."""
+    kind = array.dtype.kind
+    if kind == "i" or (kind == "u" and array.dtype.itemsize < 8):
+        data = np.ascontiguousarray(array, dtype="<i8").tobytes()
+        return Values("i8", array.shape, len(data)), data
+    if kind == "f":
+        if not np.isfinite(array).all():
+            raise ModelOutputInvalid("the model answered NaN or infinity")
+        data = np.ascontiguousarray(array, dtype="<f8").tobytes()
+        return Values("f8", array.shape, len(data)), data
+    return _pack_json(array)
+
+
+def _pack_json(array: Array) -> tuple[Values, bytes]:
+    try:
+        text = json.dumps(array.tolist(), allow_nan=False, ensure_ascii=False)
+        data = text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelOutputInvalid(f"the model's answer is not JSON: {error}") from error
+    return Values("json", array.shape, len(data)), data
+
+
+def unpack(values: Values, data: memoryview) -> list[Any]:
+    """Read what `pack` wrote."""
+    if values.kind == "json":
+        answer = json.loads(bytes(data))
+        if not isinstance(answer, list):
+            raise ValueError("an answer must be a list")
+        return answer
+    dtype = {"i8": "<i8", "f8": "<f8"}[values.kind]
+    plain: list[Any] = np.frombuffer(data, dtype=dtype).reshape(values.shape).tolist()
+    return plain
+
+
+def as_scalars(classes: Any) -> tuple[Scalar, ...]:
+    """Turn a model's `classes_` into plain values; empty when they are anything else."""
+    try:
+        plain = np.asarray(classes).tolist()
+    except (TypeError, ValueError):
+        return ()
+    if not isinstance(plain, list) or not all(
+        isinstance(c, bool | int | float | str) for c in plain
+    ):
+        return ()
+    return tuple(plain)

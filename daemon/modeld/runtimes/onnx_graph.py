@@ -1,0 +1,169 @@
+"""Look into an ONNX file without running it: may a worker run this model itself?
+
+A worker shares its event loop with everybody's requests, so it takes only operators
+whose cost follows from the shapes of their inputs. A file of 181 bytes with a
+`ConstantOfShape` takes gigabytes to open, one of 278 bytes with a `Loop` seconds a row.
+Called in hosts only.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from modeld.domain import Scalar
+from modeld.errors import LoadFailed
+
+_PLAIN = frozenset(
+    [
+        "Abs",
+        "Add",
+        "And",
+        "ArgMax",
+        "ArgMin",
+        "BatchNormalization",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "Constant",
+        "Conv",
+        "Cos",
+        "Div",
+        "Dropout",
+        "Elu",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Gelu",
+        "Gemm",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Greater",
+        "GreaterOrEqual",
+        "HardSigmoid",
+        "Identity",
+        "IsInf",
+        "IsNaN",
+        "LayerNormalization",
+        "LeakyRelu",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "LogSoftmax",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "AveragePool",
+        "Mean",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "PRelu",
+        "Pow",
+        "Reciprocal",
+        "ReduceL1",
+        "ReduceL2",
+        "ReduceLogSum",
+        "ReduceLogSumExp",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceProd",
+        "ReduceSum",
+        "ReduceSumSquare",
+        "Relu",
+        "Reshape",
+        "Round",
+        "Selu",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Slice",
+        "Softmax",
+        "Softplus",
+        "Softsign",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tan",
+        "Tanh",
+        "TopK",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+        "Xor",
+    ]
+)
+_PLAIN_ML = frozenset(
+    [
+        "ArrayFeatureExtractor",
+        "Binarizer",
+        "FeatureVectorizer",
+        "Imputer",
+        "LabelEncoder",
+        "LinearClassifier",
+        "LinearRegressor",
+        "Normalizer",
+        "OneHotEncoder",
+        "SVMClassifier",
+        "SVMRegressor",
+        "Scaler",
+        "TreeEnsemble",
+        "TreeEnsembleClassifier",
+        "TreeEnsembleRegressor",
+        "ZipMap",
+        "CategoryMapper",
+    ]
+)
+_ALLOWED = {"": _PLAIN, "ai.onnx": _PLAIN, "ai.onnx.ml": _PLAIN_ML}
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What the file says. `obstacle` is why a worker must not run it, or empty."""
+
+    obstacle: str
+    classes: tuple[Scalar, ...]
+
+
+def inspect(path: str) -> Graph:
+    """Read the graph of an ONNX file; raises `LoadFailed`."""
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:
+        raise LoadFailed(f"not an ONNX model: {error}") from error
+    return Graph(_obstacle(model), _classes(model.graph))
+
+
+def _obstacle(model: Any) -> str:
+    if len(model.functions):
+        return "it defines functions of its own"
+    if any(t.data_location == 1 for t in model.graph.initializer):
+        return "its weights are in another file"
+    for node in model.graph.node:
+        if node.op_type not in _ALLOWED.get(node.domain, frozenset()):
+            name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            return f"the cost of its operator {name} does not follow from shapes"
+    return ""
+
+
+def _classes(graph: Any) -> tuple[Scalar, ...]:
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name in ("classlabels_ints", "classlabels_int64s") and attribute.ints:
+                return tuple(attribute.ints)
+            if attribute.name == "classlabels_strings" and attribute.strings:
+                return tuple(s.decode() for s in attribute.strings)
+    return ()

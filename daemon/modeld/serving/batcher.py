@@ -1,0 +1,223 @@
+"""Gather requests for a host while it is busy, and send them as one batch.
+
+There is no timer: what has gathered when the host becomes free is the next batch, so
+that a lone request never waits and a crowd shares one call. A request that was in a
+batch when its host died is sent once more, alone, when the host is back; it fails if
+that kills the host as well. Time in the queue is the request's own, never the host's.
+"""
+
+import asyncio
+import json
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from modeld.domain import ReleaseSpec
+from modeld.errors import DeadlineExceeded, ModelCrashed, ModelOutputInvalid, Overloaded
+from modeld.host.channel import Channel
+from modeld.host.protocol import Frame, ProtocolError
+from modeld.http.errors import error_of
+from modeld.http.wire import Predictions, Rows
+from modeld.messages import Batch, BatchAnswer, Outcome
+from modeld.runtimes.model import unpack
+from modeld.slots import Slots
+
+_MAX_BATCH_ROWS = 512
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    rows: Rows
+    wants_probabilities: bool
+    answer: asyncio.Future[Predictions]
+    since: float
+    is_retry: bool = False
+    timer: asyncio.TimerHandle | None = field(default=None)
+
+
+class Batcher:
+    """The queue of one release in one worker, and its connection to the host."""
+
+    def __init__(
+        self, spec: ReleaseSpec, slots: Slots, *, max_queue: int, timeout_seconds: float
+    ) -> None:
+        self._spec = spec
+        self._slots = slots
+        self._max_queue = max_queue
+        self._timeout = timeout_seconds
+        self._queue: deque[_Waiting] = deque()
+        self._in_host: list[_Waiting] = []
+        self._channel: Channel | None = None
+        self._numbers = count(1)
+        self._number = 0
+        self._loop = asyncio.get_running_loop()
+
+    def attach(self, sock: socket.socket) -> None:
+        """Use this connection to the host from now on."""
+        if self._channel is not None:
+            self.close()
+            self._lost()
+        self._channel = Channel(sock, self._received, self._lost)
+        self._send()
+
+    def close(self) -> None:
+        """Leave the host; it ends when its last peer has."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def submit(self, rows: Rows, wants_probabilities: bool) -> asyncio.Future[Predictions]:
+        """Queue one request; raises `Overloaded` when the queue is full."""
+        if len(self._queue) >= self._max_queue:
+            raise Overloaded(
+                f"{len(self._queue)} requests wait for {self._spec.version} already; try again"
+            )
+        waiting = _Waiting(
+            rows, wants_probabilities, self._loop.create_future(), time.perf_counter()
+        )
+        waiting.timer = self._loop.call_later(self._timeout, self._expire, waiting)
+        self._queue.append(waiting)
+        if not self._in_host:
+            self._send()
+        return waiting.answer
+
+    def _expire(self, waiting: _Waiting) -> None:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(DeadlineExceeded(f"no answer within {self._timeout:g} s"))
+
+    def _send(self) -> None:
+        if self._channel is None or self._in_host:
+            return
+        batch = self._gather()
+        if not batch:
+            return
+        self._in_host = batch
+        self._number = next(self._numbers)
+        now = time.perf_counter()
+        for waiting in batch:
+            self._slots.queued(self._spec.slot, now - waiting.since)
+        message, payload = self._message(batch)
+        self._slots.batch(self._spec.slot, sum(message.segments))
+        self._channel.send(message, payload)
+
+    def _gather(self) -> list[_Waiting]:
+        """Take from the queue what fits into one batch; a retried request goes alone."""
+        batch: list[_Waiting] = []
+        rows = 0
+        while self._queue:
+            following = self._queue[0]
+            if following.answer.done():
+                self._drop(self._queue.popleft())
+                continue
+            if batch and (
+                rows + following.rows.count > _MAX_BATCH_ROWS
+                or not self._can_join(batch[0], following)
+            ):
+                break
+            batch.append(self._queue.popleft())
+            rows += following.rows.count
+        return batch
+
+    def _can_join(self, first: _Waiting, other: _Waiting) -> bool:
+        if first.is_retry or other.is_retry or not self._spec.batching:
+            return False
+        if first.wants_probabilities != other.wants_probabilities:
+            return False
+        return self._spec.signature.rank == 0 or (
+            first.rows.values.shape[1:] == other.rows.values.shape[1:]
+        )
+
+    def _message(self, batch: list[_Waiting]) -> tuple[Batch, bytes]:
+        segments = tuple(waiting.rows.count for waiting in batch)
+        if self._spec.signature.rank == 0:
+            texts = [text for waiting in batch for text in waiting.rows.values]
+            shape: tuple[int, ...] = (len(texts),)
+            payload = json.dumps(texts).encode()
+        else:
+            parts = [waiting.rows.values for waiting in batch]
+            array = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            shape, payload = array.shape, array.tobytes()
+        wants = batch[0].wants_probabilities
+        return Batch(self._number, segments, shape, wants, self._timeout), payload
+
+    def _received(self, frame: Frame) -> None:
+        message = frame.message
+        if not isinstance(message, BatchAnswer) or message.id != self._number:
+            raise ProtocolError(f"a worker does not expect {type(message).__name__} of a host")
+        batch, self._in_host = self._in_host, []
+        try:
+            _deliver(batch, message.outcomes, frame.payload)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            for waiting in batch:
+                _fail(waiting, ModelOutputInvalid(f"the host's answer makes no sense: {error}"))
+        for waiting in batch:
+            self._drop(waiting)
+        self._send()
+
+    def _drop(self, waiting: _Waiting) -> None:
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+
+    def _lost(self) -> None:
+        """The host died: what it was working on goes once more, alone."""
+        self._channel = None
+        batch, self._in_host = self._in_host, []
+        for waiting in reversed(batch):
+            if waiting.is_retry:
+                self._drop(waiting)
+                _fail(waiting, ModelCrashed("the model's process ended twice on this request"))
+            else:
+                waiting.is_retry = True
+                self._queue.appendleft(waiting)
+
+
+def _deliver(batch: list[_Waiting], outcomes: tuple[Outcome, ...], payload: memoryview) -> None:
+    if len(outcomes) == 1:
+        whole = _read(outcomes[0], payload, 0)[0]
+        start = 0
+        for waiting in batch:
+            end = start + waiting.rows.count
+            _settle(waiting, _part(whole, start, end))
+            start = end
+        return
+    at = 0
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        answer, at = _read(outcome, payload, at)
+        _settle(waiting, answer)
+
+
+def _read(outcome: Outcome, payload: memoryview, at: int) -> tuple[Predictions | Exception, int]:
+    if outcome.predictions is None:
+        return error_of(outcome.code, outcome.message), at
+    end = at + outcome.predictions.size
+    values = unpack(outcome.predictions, payload[at:end])
+    if outcome.probabilities is None:
+        return Predictions(values), end
+    last = end + outcome.probabilities.size
+    return Predictions(values, unpack(outcome.probabilities, payload[end:last])), last
+
+
+def _part(whole: Predictions | Exception, start: int, end: int) -> Predictions | Exception:
+    if isinstance(whole, Exception):
+        return whole
+    scores = whole.probabilities
+    return Predictions(whole.values[start:end], None if scores is None else scores[start:end])
+
+
+def _settle(waiting: _Waiting, answer: Predictions | Exception) -> None:
+    if isinstance(answer, Exception):
+        _fail(waiting, answer)
+    elif len(answer.values) != waiting.rows.count:
+        _fail(waiting, ModelOutputInvalid("the model gave another number of answers than rows"))
+    elif not waiting.answer.done():
+        waiting.answer.set_result(answer)
+
+
+def _fail(waiting: _Waiting, error: Any) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)

@@ -1,0 +1,145 @@
+"""Answer what aiohttp parsed: one table from path to route.
+
+Every answer has the same fixed set of headers and, while the worker drains, closes its
+connection.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+
+from aiohttp import web
+
+from modeld.domain import WorkerSettings
+from modeld.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    Draining,
+    InternalError,
+    MethodNotAllowed,
+    ModeldError,
+    NotFound,
+)
+from modeld.http.errors import body_of, headers_of, status_of
+from modeld.http.limits import RequestIds, check_head
+from modeld.log import get_logger
+from modeld.messages import Health
+from modeld.serving.passon import PassOn
+from modeld.serving.predictor import Predictor, Reply
+from modeld.slots import Slots, http_slot
+
+log = get_logger()
+
+_BODY_SECONDS = 10.0
+
+Answer = Callable[[web.BaseRequest, bytes, str], Awaitable[Reply]]
+
+
+class Routes:
+    """The routes of a worker."""
+
+    def __init__(
+        self, settings: WorkerSettings, slots: Slots, predictor: Predictor, pass_on: PassOn
+    ) -> None:
+        self._settings = settings
+        self._slots = slots
+        self._predictor = predictor
+        self._pass_on = pass_on
+        self._ids = RequestIds()
+        self.is_draining = False
+        self.health = Health("ok", "Starting.")
+        self._table: dict[str, tuple[tuple[str, ...], Answer]] = {
+            "/predict": (("POST",), self._predict),
+            "/healthz": (("GET", "HEAD"), self._healthz),
+            "/readyz": (("GET", "HEAD"), self._readyz),
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever it is."""
+        started = time.perf_counter()
+        request_id = self._ids.of(request.headers.get("X-Request-Id"))
+        try:
+            reply = await self._reply(request, request_id)
+        except ModeldError as error:
+            reply = Reply(status_of(error), body_of(error, request_id), headers_of(error))
+        except Exception:
+            # The last edge: a defect of ours becomes an answer, and the log has the traceback.
+            log.exception("http.failed", path=request.path, request_id=request_id)
+            failure = InternalError("an error inside modeld; the log says more")
+            reply = Reply(500, body_of(failure, request_id))
+        response = self._response(request, reply, request_id)
+        route = _route_name(request.path)
+        slot = _cached_slot(route, request.method, reply.status)
+        self._slots.observe(slot, time.perf_counter() - started)
+        return response
+
+    def _response(self, request: web.BaseRequest, reply: Reply, request_id: str) -> web.Response:
+        headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **reply.headers}
+        response = web.Response(body=reply.body, status=reply.status, headers=headers)
+        if self.is_draining or not request.content.is_eof():
+            response.force_close()
+        return response
+
+    async def _reply(self, request: web.BaseRequest, request_id: str) -> Reply:
+        found = self._table.get(request.path)
+        answer: Answer
+        if found is None:
+            if not _is_passed_on(request.path):
+                raise NotFound("no such route; GET / lists them")
+            answer = self._pass_on.answer
+        else:
+            methods, answer = found
+            if request.method not in methods:
+                allowed = " or ".join(methods)
+                raise MethodNotAllowed(f"{request.path} takes {allowed}", methods)
+        body = await self._body(request) if request.can_read_body else b""
+        return await answer(request, body, request_id)
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        limit = self._settings.max_body
+        check_head(request.headers, limit)
+        if "Expect" in request.headers:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # type: ignore[union-attr]
+        try:
+            if request.content.is_eof():
+                return await request.read()
+            async with asyncio.timeout(_BODY_SECONDS):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise BodyTooLarge(f"the body is longer than the {limit} bytes allowed") from None
+        except TimeoutError:
+            raise BodyTimeout(f"the body did not arrive within {_BODY_SECONDS:g} s") from None
+
+    async def _predict(self, request: web.BaseRequest, body: bytes, request_id: str) -> Reply:
+        return await self._predictor.answer(request.query_string, body, request_id)
+
+    async def _healthz(self, _request: web.BaseRequest, _body: bytes, _request_id: str) -> Reply:
+        return Reply(200, self._health_body())
+
+    async def _readyz(self, _request: web.BaseRequest, _body: bytes, _request_id: str) -> Reply:
+        is_ready = bool(self._predictor.snapshot.live) and not self.is_draining
+        return Reply(200 if is_ready else 503, self._health_body())
+
+    def _health_body(self) -> bytes:
+        status = "draining" if self.is_draining else self.health.status
+        summary = (
+            str(Draining("This server is about to stop."))
+            if self.is_draining
+            else (self.health.summary)
+        )
+        return json.dumps({"status": status, "summary": summary}, ensure_ascii=False).encode()
+
+
+def _is_passed_on(path: str) -> bool:
+    return path in ("/", "/metrics") or path == "/admin" or path.startswith("/admin/")
+
+
+def _route_name(path: str) -> str:
+    return "/admin" if path.startswith("/admin") else path
+
+
+@lru_cache(maxsize=1024)
+def _cached_slot(route: str, method: str, status: int) -> int:
+    return http_slot(route, method, status)

@@ -1,0 +1,180 @@
+"""Hold what a worker serves from: an immutable view of releases and routes.
+
+A request reads the snapshot once. A switch replaces it by one assignment; a release
+that is no longer in it closes when its last request has been answered.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from modeld.domain import ModelVersion, ReleaseSpec, WorkerSettings
+from modeld.errors import DeadlineExceeded, ModeldError, ModelError, Overloaded
+from modeld.host.child import trim_heap
+from modeld.http.wire import Predictions, Rows
+from modeld.runtimes.model import Model, as_array, pack, unpack
+from modeld.serving.batcher import Batcher
+from modeld.slots import Slots
+
+_ON_LOOP_SECONDS = 0.0002
+_BACKGROUND_NICENESS = 19
+
+
+class HostedModel:
+    """A version that its host answers for."""
+
+    def __init__(self, spec: ReleaseSpec, slots: Slots, settings: WorkerSettings) -> None:
+        self._batcher = Batcher(
+            spec,
+            slots,
+            max_queue=settings.max_queue,
+            timeout_seconds=settings.request_timeout,
+        )
+
+    def attach(self, sock: socket.socket) -> None:
+        """Talk to the host over this socket."""
+        self._batcher.attach(sock)
+
+    def predict(self, rows: Rows, wants_probabilities: bool) -> asyncio.Future[Predictions]:
+        """Queue the rows for the host."""
+        return self._batcher.submit(rows, wants_probabilities)
+
+    def close(self) -> None:
+        """Leave the host."""
+        self._batcher.close()
+
+
+class InPlaceModel:
+    """A version that this worker runs: small work on the loop, the rest in its one thread."""
+
+    def __init__(self, spec: ReleaseSpec, model: Model, settings: WorkerSettings) -> None:
+        self._spec = spec
+        self._model = model
+        self._settings = settings
+        self._thread = ThreadPoolExecutor(1, f"{spec.version}")
+        self._waiting = 0
+
+    def predict(
+        self, rows: Rows, wants_probabilities: bool
+    ) -> Predictions | asyncio.Future[Predictions]:
+        """Answer at once where that is quick; raises `Overloaded` when too many wait."""
+        if rows.count * self._spec.row_seconds <= _ON_LOOP_SECONDS:
+            return self._run(rows, wants_probabilities)
+        if self._waiting >= self._settings.max_queue:
+            raise Overloaded(f"{self._waiting} requests wait for {self._spec.version} already")
+        return asyncio.ensure_future(self._run_in_thread(rows, wants_probabilities))
+
+    async def _run_in_thread(self, rows: Rows, wants_probabilities: bool) -> Predictions:
+        self._waiting += 1
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._settings.request_timeout):
+                return await loop.run_in_executor(
+                    self._thread, self._run, rows, wants_probabilities
+                )
+        except TimeoutError:
+            limit = self._settings.request_timeout
+            raise DeadlineExceeded(f"no answer within {limit:g} s") from None
+        finally:
+            self._waiting -= 1
+
+    def _run(self, rows: Rows, wants_probabilities: bool) -> Predictions:
+        try:
+            values = _plain(self._model.predict(rows.values), rows.count)
+            if not wants_probabilities:
+                return Predictions(values)
+            return Predictions(values, _plain(self._model.probabilities(rows.values), rows.count))
+        except ModeldError:
+            raise
+        except Exception as error:
+            # onnxruntime raises classes of its own for whatever a graph meets.
+            raise ModelError(f"{type(error).__name__}: {str(error)[:150]}") from error
+
+    def close(self) -> None:
+        """Let go of the session and its thread."""
+        self._thread.shutdown(wait=False)
+
+
+def _plain(answer: Any, rows: int) -> list[Any]:
+    values, data = pack(as_array(answer, rows))
+    return unpack(values, memoryview(data))
+
+
+class Release:
+    """A version being served, and how many requests are in it."""
+
+    def __init__(self, spec: ReleaseSpec, model: HostedModel | InPlaceModel) -> None:
+        self.spec = spec
+        self.model = model
+        self.in_flight = 0
+        self.headers = {
+            "X-Model-Version": spec.version.version,
+            "X-Model-Runtime": spec.runtime,
+        }
+        self._is_retired = False
+
+    def enter(self) -> None:
+        """Take a lease: the release stays open until it is given back."""
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """Give a lease back."""
+        self.in_flight -= 1
+        if self._is_retired and not self.in_flight:
+            self.model.close()
+
+    def retire(self) -> None:
+        """Close now, or when the last request has been answered."""
+        self._is_retired = True
+        if not self.in_flight:
+            self.model.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the worker serves: the live release of each model, and all by version."""
+
+    number: int
+    live: Mapping[str, Release]
+    releases: Mapping[ModelVersion, Release]
+
+    def retire_all_but(self, kept: "Snapshot") -> None:
+        """Close the releases that the snapshot after this one no longer has."""
+        remaining = set(map(id, kept.releases.values()))
+        for release in self.releases.values():
+            if id(release) not in remaining:
+                release.retire()
+
+
+EMPTY = Snapshot(0, {}, {})
+
+
+class Opener:
+    """Opens sessions one at a time in a thread that yields to everybody else."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "opener", initializer=_step_back)
+
+    async def open(self, path: str) -> Model:
+        """Open an ONNX model by path; raises `LoadFailed`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _open, path)
+
+
+def _step_back() -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND_NICENESS)
+
+
+def _open(path: str) -> Model:
+    # Imported on demand: a worker without ONNX models saves its memory.
+    from modeld.runtimes.onnx import OnnxModel
+
+    model = OnnxModel(path)
+    trim_heap()
+    return model
