@@ -1,7 +1,9 @@
 """Gather requests for a host while it is busy, and send them as one batch.
 
 There is no timer: what has gathered when the host becomes free is the next batch, so
-that a lone request never waits and a crowd shares one call. A request that was in a
+that a lone request never waits and a crowd shares one call. The batch leaves a few
+turns of the loop later, some microseconds when nothing else is to be done: answered
+clients send their next requests in that time, and batches grow by half. A request that was in a
 batch when its host died is sent once more, alone, when the host is back; it fails if
 that kills the host as well. Time in the queue is the request's own, never the host's.
 """
@@ -11,7 +13,7 @@ import json
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -28,6 +30,7 @@ from modeld.runtimes.model import unpack
 from modeld.slots import Slots
 
 _MAX_BATCH_ROWS = 512
+_TURNS = 6
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +40,6 @@ class _Waiting:
     answer: asyncio.Future[Predictions]
     since: float
     is_retry: bool = False
-    timer: asyncio.TimerHandle | None = field(default=None)
 
 
 class Batcher:
@@ -52,9 +54,12 @@ class Batcher:
         self._timeout = timeout_seconds
         self._queue: deque[_Waiting] = deque()
         self._in_host: list[_Waiting] = []
+        self._outstanding: deque[_Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._channel: Channel | None = None
         self._numbers = count(1)
         self._number = 0
+        self._is_scheduled = False
         self._loop = asyncio.get_running_loop()
 
     def attach(self, sock: socket.socket) -> None:
@@ -80,15 +85,29 @@ class Batcher:
         waiting = _Waiting(
             rows, wants_probabilities, self._loop.create_future(), time.perf_counter()
         )
-        waiting.timer = self._loop.call_later(self._timeout, self._expire, waiting)
         self._queue.append(waiting)
-        if not self._in_host:
-            self._send()
+        self._outstanding.append(waiting)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._timeout, self._expire)
+        self._soon()
         return waiting.answer
 
-    def _expire(self, waiting: _Waiting) -> None:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(DeadlineExceeded(f"no answer within {self._timeout:g} s"))
+    def _expire(self) -> None:
+        """Fail what is out of time. One timer serves all: they are in order of their age."""
+        now = time.perf_counter()
+        outstanding = self._outstanding
+        while outstanding and (
+            outstanding[0].answer.done() or now - outstanding[0].since >= self._timeout
+        ):
+            _fail(outstanding.popleft(), DeadlineExceeded(f"no answer within {self._timeout:g} s"))
+        self._timer = None
+        if outstanding:
+            left = self._timeout - (now - outstanding[0].since)
+            self._timer = self._loop.call_later(left, self._expire)
+
+    def _forget_answered(self) -> None:
+        while self._outstanding and self._outstanding[0].answer.done():
+            self._outstanding.popleft()
 
     def _send(self) -> None:
         if self._channel is None or self._in_host:
@@ -112,7 +131,7 @@ class Batcher:
         while self._queue:
             following = self._queue[0]
             if following.answer.done():
-                self._drop(self._queue.popleft())
+                self._queue.popleft()
                 continue
             if batch and (
                 rows + following.rows.count > _MAX_BATCH_ROWS
@@ -155,13 +174,20 @@ class Batcher:
         except (ValueError, KeyError, TypeError, IndexError) as error:
             for waiting in batch:
                 _fail(waiting, ModelOutputInvalid(f"the host's answer makes no sense: {error}"))
-        for waiting in batch:
-            self._drop(waiting)
-        self._send()
+        self._forget_answered()
+        self._soon()
 
-    def _drop(self, waiting: _Waiting) -> None:
-        if waiting.timer is not None:
-            waiting.timer.cancel()
+    def _soon(self, turns: int = _TURNS) -> None:
+        """Send in a few turns of the loop: what is on its way in by then shares the batch."""
+        if turns == _TURNS:
+            if self._is_scheduled:
+                return
+            self._is_scheduled = True
+        if turns:
+            self._loop.call_soon(self._soon, turns - 1)
+        else:
+            self._is_scheduled = False
+            self._send()
 
     def _lost(self) -> None:
         """The host died: what it was working on goes once more, alone."""
@@ -169,7 +195,6 @@ class Batcher:
         batch, self._in_host = self._in_host, []
         for waiting in reversed(batch):
             if waiting.is_retry:
-                self._drop(waiting)
                 _fail(waiting, ModelCrashed("the model's process ended twice on this request"))
             else:
                 waiting.is_retry = True

@@ -21,6 +21,7 @@ from modeld.errors import BadRequest, HeadersTooLarge, InternalError, ModeldErro
 from modeld.http.errors import body_of, status_of
 from modeld.http.limits import RequestIds
 from modeld.log import get_logger
+from modeld.serving.response import Response
 
 log = get_logger()
 
@@ -50,14 +51,8 @@ class Handler(RequestHandler):
         if isinstance(error, InternalError):
             log.error("http.failed", exc_info=exc)
         request_id = self.ids.of(None)
-        response = web.Response(
-            status=status_of(error),
-            body=body_of(error, request_id),
-            headers={"X-Request-Id": request_id},
-            content_type="application/json",
-        )
-        response.force_close()
-        return response
+        headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
+        return Response(status_of(error), headers, body_of(error, request_id), must_close=True)
 
     def is_idle(self) -> bool:
         """Tell whether aiohttp waits for a next request.
@@ -77,20 +72,11 @@ def _error_for(status: int, exc: BaseException | None) -> ModeldError:
     return InternalError("an error inside modeld; the log says more")
 
 
-class Request(web.BaseRequest):
-    """A request whose answer does not name the server's software."""
-
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        response.headers.popall("Server", None)
-
-
 def check_aiohttp() -> None:
     """Raise at start when aiohttp no longer is what this module builds on."""
     for name in ("_waiter", "_messages"):
         if name not in RequestHandler.__slots__:
             raise RuntimeError(f"aiohttp's RequestHandler has no {name} any more")
-    if not hasattr(web.BaseRequest, "_prepare_hook"):
-        raise RuntimeError("aiohttp's BaseRequest has no _prepare_hook any more")
 
 
 class Connection(asyncio.Protocol):
@@ -196,8 +182,8 @@ class Connections:
 
     def _make_request(
         self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
-    ) -> Request:
-        return Request(
+    ) -> web.BaseRequest:
+        return web.BaseRequest(
             message,
             payload,
             protocol,

@@ -28,6 +28,7 @@ from modeld.log import get_logger
 from modeld.messages import Health
 from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor, Reply
+from modeld.serving.response import Response
 from modeld.slots import Slots, http_slot
 
 log = get_logger()
@@ -75,12 +76,10 @@ class Routes:
         self._slots.observe(slot, time.perf_counter() - started)
         return response
 
-    def _response(self, request: web.BaseRequest, reply: Reply, request_id: str) -> web.Response:
+    def _response(self, request: web.BaseRequest, reply: Reply, request_id: str) -> Response:
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **reply.headers}
-        response = web.Response(body=reply.body, status=reply.status, headers=headers)
-        if self.is_draining or not request.content.is_eof():
-            response.force_close()
-        return response
+        must_close = self.is_draining or not request.content.is_eof()
+        return Response(reply.status, headers, reply.body, must_close=must_close)
 
     async def _reply(self, request: web.BaseRequest, request_id: str) -> Reply:
         found = self._table.get(request.path)
