@@ -117,7 +117,6 @@ class WorkerSettings:
     """The few settings that a worker needs. Times in seconds, sizes in bytes."""
 
     slot: int
-    shares_socket: bool
     max_body: int
     max_rows: int
     max_queue: int

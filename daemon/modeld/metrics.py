@@ -182,9 +182,8 @@ def _workers(report: Report) -> Iterator[Metric]:
         "modeld_connections", "Open connections of a worker.", labels=["worker"]
     )
     for number, slots in enumerate(report.slots):
-        seconds, count = slots.gauges()
-        lag.add_metric([str(number)], seconds)
-        connections.add_metric([str(number)], count)
+        lag.add_metric([str(number)], slots.lag)
+        connections.add_metric([str(number)], max(slots.connections, 0))
     resident = GaugeMetricFamily(
         "modeld_resident_bytes", "Resident memory by process role.", labels=["role"]
     )

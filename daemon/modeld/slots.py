@@ -140,10 +140,13 @@ class Slots:
         self._counts[slot + _RELEASE - 2] += 1
         self._counts[slot + _RELEASE - 1] += rows
 
-    def set_gauges(self, lag_seconds: float, connections: int) -> None:
-        """Set what holds for the worker as a whole."""
-        self._doubles[0] = lag_seconds
-        self._doubles[1] = float(connections)
+    def set_lag(self, seconds: float) -> None:
+        """Note how late the worker's loop is."""
+        self._doubles[0] = seconds
+
+    def set_connections(self, count: int) -> None:
+        """Note how many connections are open; -1 while the worker does not listen."""
+        self._doubles[1] = float(count)
 
     # Reading
 
@@ -170,6 +173,12 @@ class Slots:
         """Read the numbers of batches and of their rows of the release at `slot`."""
         return self._counts[slot + _RELEASE - 2], self._counts[slot + _RELEASE - 1]
 
-    def gauges(self) -> tuple[float, float]:
-        """Read the loop's lag in seconds and the number of open connections."""
-        return self._doubles[0], self._doubles[1]
+    @property
+    def lag(self) -> float:
+        """How late the worker's loop is, in seconds."""
+        return self._doubles[0]
+
+    @property
+    def connections(self) -> float:
+        """How many connections are open; -1 while the worker does not listen."""
+        return self._doubles[1]

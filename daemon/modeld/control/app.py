@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from modeld.config import Settings
 from modeld.control.environment import passed_sockets
 from modeld.control.hosts import Nursery
 from modeld.control.ledger import Ledger
-from modeld.control.listeners import Listeners, open_listeners
+from modeld.control.listener import open_listener, port_of
 from modeld.control.loader import Loader, LoadLimits
 from modeld.control.operations import Operations
 from modeld.control.progress import Progress
@@ -56,10 +57,8 @@ def serve(settings: Settings) -> int:
     configure(settings.log_format)
     token = _admin_token(settings)
     with _runtime_folder(settings.runtime_dir) as folder:
-        listeners = open_listeners(
-            settings.host, settings.port, settings.worker_count, passed_sockets()
-        )
-        server = Control(settings, folder, listeners, token)
+        listener = open_listener(settings.host, settings.port, passed_sockets())
+        server = Control(settings, folder, listener, token)
         return uvloop.run(server.run())
 
 
@@ -107,11 +106,11 @@ class Control:
     """The control process: all its parts, and the order in which they start and end."""
 
     def __init__(
-        self, settings: Settings, folder: Path, listeners: Listeners, token: str | None
+        self, settings: Settings, folder: Path, listener: socket.socket, token: str | None
     ) -> None:
         self._settings = settings
         self._folder = folder
-        self._listeners = listeners
+        self._listener = listener
         self._token = token
 
     async def run(self) -> int:
@@ -152,8 +151,8 @@ class Control:
         limits = LoadLimits(settings.trust, settings.load_timeout, settings.inplace_max)
         loader = Loader(repository, self._nursery, self._ledger, staged, limits)
         self._supervisor = Supervisor(
-            worker_settings(settings, is_shared=self._listeners.is_shared),
-            self._listeners,
+            worker_settings(settings),
+            self._listener,
             settings.worker_count,
         )
         self._publisher = Publisher(self._supervisor, loader, load_timeout=settings.load_timeout)
@@ -174,7 +173,7 @@ class Control:
         settings = self._settings
         access = AdminAccess(
             token=self._token,
-            port=self._listeners.port,
+            port=port_of(self._listener),
             is_loopback=settings.is_loopback,
             public_url=settings.public_origin,
         )
@@ -220,7 +219,7 @@ class Control:
 
     def _count_changed(self, _members: int) -> None:
         self._progress.tell()
-        self._requests.keep(self._server.follow(self._supervisor.members, self._listeners.all()))
+        self._requests.keep(self._server.follow(self._supervisor.members, self._listener))
 
     async def _collect(self) -> None:
         while True:
@@ -239,7 +238,7 @@ class Control:
                     await self._progress.changed()
         host = self._settings.host if self._settings.host != "0.0.0.0" else "127.0.0.1"  # noqa: S104
         host = f"[{host}]" if ":" in host else host
-        url = f"http://{host}:{self._listeners.port}"
+        url = f"http://{host}:{port_of(self._listener)}"
         print(f"modeld on {url}: {self._status.summary()}", flush=True)  # noqa: T201
         live = self._publisher.live.get(DEFAULT_MODEL)
         if live is not None:
@@ -250,7 +249,7 @@ class Control:
         content = {
             "pid": os.getpid(),
             "host": self._settings.host,
-            "port": self._listeners.port,
+            "port": port_of(self._listener),
             "socket": str(socket_path(self._folder)),
         }
         path = self._folder / "server.json"
@@ -265,7 +264,7 @@ class Control:
             task.cancel()
         self._publisher.stop()
         # A worker accepts what waits and then closes the socket: it must be the last to do so.
-        self._listeners.close()
+        self._listener.close()
         settings = self._settings
         await self._supervisor.drain(
             settings.drain_delay + settings.drain_timeout + _DRAIN_GRACE_SECONDS
@@ -280,11 +279,10 @@ class Control:
         log.info("control.ended")
 
 
-def worker_settings(settings: Settings, *, is_shared: bool) -> WorkerSettings:
+def worker_settings(settings: Settings) -> WorkerSettings:
     """Pick the few settings that a worker needs."""
     return WorkerSettings(
         slot=0,
-        shares_socket=is_shared,
         max_body=settings.max_body,
         max_rows=settings.max_rows,
         max_queue=settings.max_queue,

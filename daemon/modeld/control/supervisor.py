@@ -1,12 +1,13 @@
 """Keep the workers running: start them, hear their hearts beat, replace the dead.
 
-The control process opens the listening sockets and keeps them, so that connections
-which wait for a dead worker wait for its successor instead of being reset. A worker
+The control process keeps the listening socket open, so that connections which wait are
+taken by another worker, or by a successor, instead of being reset. A worker
 that is silent for five seconds is killed: nothing that waits for it may wait for ever.
 """
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from modeld.control.environment import child_environment
-from modeld.control.listeners import Listeners
 from modeld.domain import WorkerSettings
 from modeld.host.channel import Channel, connected_pair
 from modeld.host.protocol import Frame
@@ -126,11 +126,13 @@ class WorkerProcess:
 class Supervisor:
     """All worker slots."""
 
-    def __init__(self, settings: WorkerSettings, listeners: Listeners, count: int) -> None:
+    def __init__(self, settings: WorkerSettings, listener: socket.socket, count: int) -> None:
         self._settings = settings
-        self._listeners = listeners
+        self._listener = listener
         self._metrics = [create_file() for _ in range(count)]
         self.slots = [Slots(descriptor) for descriptor in self._metrics]
+        for slots in self.slots:
+            slots.set_connections(-1)
         self.workers: list[WorkerProcess | None] = [None] * count
         self._pauses = [0.0] * count
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,7 +169,7 @@ class Supervisor:
         if self._is_stopping:
             return
         ours, theirs = connected_pair()
-        inherited = (theirs.fileno(), self._listeners.of(slot).fileno(), self._metrics[slot])
+        inherited = (theirs.fileno(), self._listener.fileno(), *self._metrics)
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "modeld.serving.worker", *map(str, inherited)],
@@ -185,7 +187,8 @@ class Supervisor:
 
     def lost(self, worker: WorkerProcess) -> None:
         """Reap a worker and start its successor after a pause that grows with its failures."""
-        self.slots[worker.slot].set_gauges(0.0, 0)
+        self.slots[worker.slot].set_lag(0.0)
+        self.slots[worker.slot].set_connections(-1)
         self._keep(asyncio.create_task(self._replace(worker)))
         self.on_count(len(self.members()))
 

@@ -42,7 +42,9 @@ class Frame:
 
 def encode(message: Message, payload: bytes | memoryview = b"") -> bytes:
     """Make one frame of a message."""
-    head = _encode_json([type(message).__name__, *map(_plain, _values(message))]).encode()
+    text = _encode_json([type(message).__name__, *map(_plain, _values(message))])
+    # A header or a model's error may hold bytes that are no UTF-8, as surrogates.
+    head = text.encode(errors="surrogatepass")
     return b"".join((_LENGTHS.pack(len(head), len(payload)), head, payload))
 
 
@@ -109,10 +111,13 @@ class Decoder:
         """Give every frame that is complete now."""
         self._buffer += data
         start = 0
-        while (end := self._end(start)) is not None:
-            yield self._frame(start, end)
-            start = end
-        if start:
+        try:
+            while (end := self._end(start)) is not None:
+                frame = self._frame(start, end)
+                start = end
+                yield frame
+        finally:
+            # Also where the reader fails: it must not get the same frame again.
             del self._buffer[:start]
 
     def _end(self, start: int) -> int | None:

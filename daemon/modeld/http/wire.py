@@ -75,15 +75,18 @@ def decode(body: bytes, signature: Signature, max_rows: int) -> Rows:
         return Rows(_texts(rows), len(rows), is_single)
     if signature.rank == 1:
         rows = [_row(row, index, signature) for index, row in enumerate(rows, 1)]
-    elif not _holds_numbers(rows):
+    elif not _holds_numbers(rows, signature.rank + 1):
         raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
     return Rows(_array(rows, signature), len(rows), is_single)
 
 
-def _holds_numbers(value: Any) -> bool:
-    if type(value) is list:
-        return _NUMBERS.issuperset(map(type, value)) or all(map(_holds_numbers, value))
-    return type(value) in _NUMBERS
+def _holds_numbers(value: Any, depth: int) -> bool:
+    """Tell whether lists nested at most so deep hold numbers alone; deeper ones are not entered."""
+    if type(value) is not list:
+        return type(value) in _NUMBERS
+    if _NUMBERS.issuperset(map(type, value)):
+        return depth > 0
+    return depth > 1 and all(_holds_numbers(item, depth - 1) for item in value)
 
 
 def encode(predictions: Predictions, rows: Rows, version: str, signature: Signature) -> bytes:

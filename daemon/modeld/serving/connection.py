@@ -20,8 +20,8 @@ from modeld.domain import WorkerSettings
 from modeld.errors import BadRequest, HeadersTooLarge, InternalError, ModeldError
 from modeld.http.errors import body_of, status_of
 from modeld.http.limits import RequestIds
+from modeld.http.response import Response
 from modeld.log import get_logger
-from modeld.serving.response import Response
 
 log = get_logger()
 
@@ -157,18 +157,25 @@ class Connection(asyncio.Protocol):
 class Connections:
     """All open connections of a worker."""
 
-    def __init__(self, settings: WorkerSettings, route: Route) -> None:
+    def __init__(
+        self, settings: WorkerSettings, route: Route, count: Callable[[int], None]
+    ) -> None:
         self._settings = settings
         self._open: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
         self.now = time.monotonic
         self.is_draining = False
+        self._count = count
         self._last_closed: asyncio.Event | None = None
         self._server = web.Server(route, request_factory=self._make_request)
         self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def _counted(self) -> None:
+        if not self.is_draining:
+            self._count(len(self._open))
 
     def make_handler(self) -> Handler:
         """Make the aiohttp handler that one connection owns."""
@@ -196,6 +203,7 @@ class Connections:
     def add(self, connection: Connection) -> None:
         """Take a new connection; at the cap the one that is idle for longest makes room."""
         self._open.add(connection)
+        self._counted()
         if len(self._open) <= self._settings.max_connections:
             return
         idle = [c for c in self._open if c is not connection and c.is_idle()]
@@ -205,6 +213,7 @@ class Connections:
     def discard(self, connection: Connection) -> None:
         """Forget a connection that is closed."""
         self._open.discard(connection)
+        self._counted()
         if not self._open and self._last_closed is not None:
             self._last_closed.set()
 

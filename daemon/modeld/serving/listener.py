@@ -1,7 +1,9 @@
-"""Accept connections from a socket that the control process opened and keeps open.
+"""Accept connections from the one socket that all workers share.
 
-Because it is kept open there, a worker's death resets no connection that still waits:
-the worker's successor finds them in the same queue.
+The control process keeps that socket open, so that a worker's death resets nothing
+that waits. A worker that has more connections than another leaves the next one to the
+other for a moment; if it is not taken by then, it takes it after all. So connections
+spread evenly where workers are equally free, and go to the free one where they are not.
 """
 
 import asyncio
@@ -10,55 +12,69 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from modeld.domain import WorkerSettings
 from modeld.log import get_logger
 from modeld.serving.connection import Connection, Connections
 
 log = get_logger()
 
-_AT_ONCE = 1024
+_YIELD_SECONDS = 0.001
 _PAUSE_SECONDS = 0.02
 
 
 class Listener:
-    """Accepts connections from the worker's inherited socket."""
+    """This worker's use of the listening socket. `fewest` counts the others' connections."""
 
     def __init__(
-        self, sock: socket.socket, settings: WorkerSettings, connections: Connections
+        self, sock: socket.socket, connections: Connections, fewest: Callable[[], float]
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._connections = connections
+        self._fewest = fewest
         self._make: Callable[[], Connection] = lambda: Connection(connections)
-        self._limit = 1 if settings.shares_socket else _AT_ONCE
         self._loop = asyncio.get_running_loop()
         self._accepted: set[asyncio.Task[Any]] = set()
-        self._loop.add_reader(sock.fileno(), self._accept)
+        self._again: asyncio.TimerHandle | None = None
+        self._listen()
+
+    def _listen(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._sock.fileno(), self._ready)
+
+    def _ready(self) -> None:
+        if len(self._connections) + len(self._accepted) > self._fewest():
+            self._pause(_YIELD_SECONDS, self._take_what_was_left)
+        else:
+            self._accept()
+
+    def _take_what_was_left(self) -> None:
+        self._listen()
+        self._accept()
+
+    def _pause(self, seconds: float, then: Callable[[], None]) -> None:
+        self._loop.remove_reader(self._sock.fileno())
+        self._again = self._loop.call_later(seconds, then)
 
     def _accept(self) -> None:
-        """Accept what waits; of a shared socket one at a time, so that others get their part."""
-        for _ in range(self._limit):
-            try:
-                connection, _ = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                log.warning("accept.failed", error=str(error))
-                self._loop.remove_reader(self._sock.fileno())
-                self._loop.call_later(_PAUSE_SECONDS, self._resume)
-                return
-            connection.setblocking(False)
-            task = self._loop.create_task(
-                self._loop.connect_accepted_socket(self._make, connection)
-            )
-            self._accepted.add(task)
-            task.add_done_callback(self._accepted.discard)
-
-    def _resume(self) -> None:
-        if self._sock.fileno() >= 0:
-            self._loop.add_reader(self._sock.fileno(), self._accept)
+        """Accept one connection, so that the others get their part."""
+        try:
+            connection, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            # Out of descriptors, say: what waits keeps waiting, and the loop must not spin.
+            log.warning("accept.failed", error=str(error))
+            self._pause(_PAUSE_SECONDS, self._listen)
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, connection))
+        self._accepted.add(task)
+        task.add_done_callback(self._accepted.discard)
 
     async def close(self) -> None:
         """Accept until the queue is empty, then close this end of the socket."""
+        if self._again is not None:
+            self._again.cancel()
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         while poll.poll(0):

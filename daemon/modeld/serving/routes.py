@@ -10,10 +10,11 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from modeld.domain import WorkerSettings
 from modeld.errors import (
+    BadRequest,
     BodyTimeout,
     BodyTooLarge,
     Draining,
@@ -24,11 +25,11 @@ from modeld.errors import (
 )
 from modeld.http.errors import body_of, headers_of, status_of
 from modeld.http.limits import RequestIds, check_head
+from modeld.http.response import Response
 from modeld.log import get_logger
 from modeld.messages import Health
 from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor, Reply
-from modeld.serving.response import Response
 from modeld.slots import Slots, http_slot
 
 log = get_logger()
@@ -82,6 +83,8 @@ class Routes:
         return Response(reply.status, headers, reply.body, must_close=must_close)
 
     async def _reply(self, request: web.BaseRequest, request_id: str) -> Reply:
+        if request.version < HttpVersion10:
+            raise BadRequest("a request line ends in HTTP/1.1")
         found = self._table.get(request.path)
         answer: Answer
         if found is None:

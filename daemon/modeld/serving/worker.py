@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -58,9 +59,12 @@ _GRACE_SECONDS = 5.0
 class Worker:
     """One worker process."""
 
-    def __init__(self, control: socket.socket, listener: socket.socket, metrics: int) -> None:
+    def __init__(
+        self, control: socket.socket, listener: socket.socket, metrics: Sequence[int]
+    ) -> None:
         self._listener = listener
-        self._slots = Slots(metrics)
+        self._all_slots = [Slots(descriptor) for descriptor in metrics]
+        self._slots: Slots
         self._opener = Opener()
         self._channel = Channel(control, self._received, self._orphaned)
         self._prepared: Snapshot | None = None
@@ -119,10 +123,12 @@ class Worker:
     def _start(self, settings: WorkerSettings) -> None:
         configure(settings.log_format)
         self._settings = settings
+        self._slots = self._all_slots[settings.slot]
+        self._others = [slots for slots in self._all_slots if slots is not self._slots]
         self._predictor = Predictor(settings, self._slots, self._want)
         self._pass_on = PassOn(self._channel.send)
         self._routes = Routes(settings, self._slots, self._predictor, self._pass_on)
-        self._connections = Connections(settings, self._routes.handle)
+        self._connections = Connections(settings, self._routes.handle, self._slots.set_connections)
 
     def _prepare(self, spec: SnapshotSpec, hosts: dict[int, socket.socket]) -> None:
         self._forget_prepared()
@@ -171,10 +177,16 @@ class Worker:
         self._prepared = None
         previous.retire_all_but(self._predictor.snapshot)
         if self._server is None:
-            self._server = Listener(self._listener, self._settings, self._connections)
+            self._slots.set_connections(0)
+            self._server = Listener(self._listener, self._connections, self._fewest)
             gc.collect()
             gc.freeze()
         self._channel.send(Committed(number))
+
+    def _fewest(self) -> float:
+        """Count the connections of the worker that has fewest of the others that listen."""
+        counts = [slots.connections for slots in self._others]
+        return min((count for count in counts if count >= 0), default=float("inf"))
 
     def _abort(self, number: int) -> None:
         if self._prepared is None or self._prepared.number == number:
@@ -231,7 +243,7 @@ class Worker:
             lag = max(loop.time() - due, 0.0)
             due = loop.time() + _BEAT_SECONDS
             connections = len(self._connections) if self._server else 0
-            self._slots.set_gauges(lag, connections)
+            self._slots.set_lag(lag)
             self._channel.send(Beat(lag, connections))
 
     def _orphaned(self) -> None:
@@ -251,12 +263,12 @@ class Worker:
         await asyncio.sleep(self._settings.drain_delay)
         await self._server.close()
         self._connections.is_draining = True
+        self._slots.set_connections(-1)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout):
                 await self._connections.all_closed()
         self._connections.cut()
         await self._connections.end()
-        self._slots.set_gauges(0.0, 0)
 
 
 def _close(opened: list[Release], hosts: dict[int, socket.socket]) -> None:
@@ -271,14 +283,14 @@ def _forbid_pickles(event: str, _arguments: tuple[Any, ...]) -> None:
         raise RuntimeError("a worker does not unpickle")
 
 
-async def _main(control: int, listener: int, metrics: int) -> None:
+async def _main(control: int, listener: int, metrics: Sequence[int]) -> None:
     worker = Worker(socket.socket(fileno=control), socket.socket(fileno=listener), metrics)
     await worker.run()
 
 
 def main() -> None:
-    """Run as `python -m modeld.serving.worker CONTROL LISTENER METRICS`."""
-    control, listener, metrics = map(int, sys.argv[1:4])
+    """Run as `python -m modeld.serving.worker CONTROL LISTENER METRICS...`."""
+    control, listener, *metrics = map(int, sys.argv[1:])
     reset_signals()
     # The control process drains its workers; a signal to the whole group must not cut them.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

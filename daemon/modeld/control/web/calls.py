@@ -114,6 +114,8 @@ class Calls:
         """Answer one call; whatever goes wrong becomes an answer too."""
         path, _, query = target.partition("?")
         try:
+            if path == "/predict":
+                raise NotReady("no worker is up to predict; admin works")
             if path not in self._public:
                 self._access.check(caller)
             route = self._find(method, path)
@@ -129,11 +131,8 @@ class Calls:
 
     def _find(self, method: str, path: str) -> Route:
         routes = self._routes.get(path)
-        if routes is None:
-            prefix = path[: path.rfind("/") + 1]
-            routes = self._routes.get(prefix) if prefix != path else None
-        if routes is None and path in ("/predict", "/readyz"):
-            raise NotReady("no worker is up")
+        if routes is None and path.count("/") > 1:
+            routes = self._routes.get(path[: path.rfind("/") + 1])
         if routes is None:
             raise NotFound("no such route; GET / lists them")
         route = routes.get("GET" if method == "HEAD" else method)

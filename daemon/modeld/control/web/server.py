@@ -5,7 +5,6 @@ token. While no worker lives it also answers on the port, so that admin works th
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -13,11 +12,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from modeld.control.web.calls import Calls
+from modeld.control.web.calls import Answer, Calls
 from modeld.errors import BodyTooLarge
 from modeld.http.auth import Caller
 from modeld.http.errors import body_of, status_of
 from modeld.http.limits import RequestIds
+from modeld.http.response import Response
 from modeld.log import get_logger
 
 log = get_logger()
@@ -35,11 +35,11 @@ class ControlServer:
         self._calls = calls
         self._ids = RequestIds()
         self._servers: list[asyncio.Server] = []
-        self._on_port: list[asyncio.Server] = []
+        self._on_port: asyncio.Server | None = None
         self._turn = asyncio.Lock()
         self._is_open = True
-        self._by_socket = web.Server(self._handle_socket, access_log=None)
-        self._by_port = web.Server(self._handle_port, access_log=None)
+        self._by_socket = web.Server(self._handle_socket, access_log=None, auto_decompress=False)
+        self._by_port = web.Server(self._handle_port, access_log=None, auto_decompress=False)
 
     async def listen_on_socket(self, path: Path) -> None:
         """Listen on a socket file that only this user may open."""
@@ -52,7 +52,7 @@ class ControlServer:
         self._servers.append(server)
 
     async def follow(
-        self, members: Callable[[], Sequence[object]], listeners: tuple[socket.socket, ...]
+        self, members: Callable[[], Sequence[object]], listener: socket.socket
     ) -> None:
         """Answer on the port while no worker does, and stop as soon as one does.
 
@@ -63,27 +63,25 @@ class ControlServer:
         async with self._turn:
             if members():
                 self._leave_port()
-            elif not self._on_port and self._is_open:
-                await self._take_port(listeners)
+            elif self._on_port is None and self._is_open:
+                await self._take_port(listener)
 
-    async def _take_port(self, listeners: tuple[socket.socket, ...]) -> None:
+    async def _take_port(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        for listener in listeners:
-            with contextlib.suppress(OSError):
-                sock = listener.dup()
-                server = await loop.create_server(self._by_port, sock=sock, backlog=_BACKLOG)
-                self._on_port.append(server)
+        sock = listener.dup()
+        self._on_port = await loop.create_server(self._by_port, sock=sock, backlog=_BACKLOG)
         log.warning("control.on_port", why="no worker is up")
 
     def _leave_port(self) -> None:
-        for server in self._on_port:
-            server.close()
-        self._on_port.clear()
+        if self._on_port is not None:
+            self._on_port.close()
+            self._on_port = None
 
     async def close(self) -> None:
         """Stop listening."""
         self._is_open = False
-        for server in (*self._servers, *self._on_port):
+        self._leave_port()
+        for server in self._servers:
             server.close()
         await self._by_socket.shutdown(1.0)
         await self._by_port.shutdown(1.0)
@@ -92,19 +90,19 @@ class ControlServer:
         return await self._handle(request, is_control_socket=True)
 
     async def _handle_port(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._handle(request, is_control_socket=False)
-        response.force_close()
-        return response
+        # A worker may be up for the next request: it must not come here again.
+        return await self._handle(request, is_control_socket=False, must_close=True)
 
     async def _handle(
-        self, request: web.BaseRequest, *, is_control_socket: bool
+        self, request: web.BaseRequest, *, is_control_socket: bool, must_close: bool = False
     ) -> web.StreamResponse:
         request_id = self._ids.of(request.headers.get("X-Request-Id"))
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             error = BodyTooLarge(f"the body is longer than {_MAX_BODY} bytes")
-            return _response(status_of(error), body_of(error, request_id), request_id, {})
+            answer = Answer(status_of(error), body_of(error, request_id))
+            return _response(answer, request_id, must_close=True)
         caller = Caller(
             headers={name.lower(): value for name, value in request.headers.items()},
             peer=_address(request, "peername"),
@@ -115,14 +113,12 @@ class ControlServer:
         answer = await self._calls.answer(
             request.method, request.raw_path, caller, body, request_id
         )
-        return _response(answer.status, answer.body, request_id, dict(answer.headers))
+        return _response(answer, request_id, must_close=must_close)
 
 
-def _response(
-    status: int, body: bytes, request_id: str, headers: dict[str, str]
-) -> web.StreamResponse:
-    given = {"Content-Type": "application/json", "X-Request-Id": request_id, **headers}
-    return web.Response(status=status, body=body, headers=given)
+def _response(answer: Answer, request_id: str, *, must_close: bool) -> Response:
+    headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **answer.headers}
+    return Response(answer.status, headers, answer.body, must_close=must_close)
 
 
 def _address(request: web.BaseRequest, name: str) -> str:
