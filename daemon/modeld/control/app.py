@@ -19,6 +19,7 @@ from pathlib import Path
 import uvloop
 
 from modeld.config import Settings
+from modeld.control.applying import Applying
 from modeld.control.environment import passed_sockets
 from modeld.control.hosts import Nursery
 from modeld.control.ledger import Ledger
@@ -166,7 +167,8 @@ class Control:
         self._progress = Progress(self._ledger)
         file = StateFile(settings.state_file, self._folder / "state.lock")
         file.sweep()
-        self._reconciler = Reconciler(file, self._switch, self._ledger, self._progress)
+        applying = Applying(file, self._switch, self._ledger, self._progress)
+        self._reconciler = Reconciler(file, applying, self._progress)
         self._build_web(repository, loader)
 
     def _build_web(self, repository: Repository, loader: Loader) -> None:

@@ -114,6 +114,7 @@ class Host:
         how = describe_status(self._status.result()) if self._status.done() else "ended"
         if self._loading is not None and not self._loading.done():
             self._loading.set_exception(HostDied(f"its process {how} while loading"))
+        self.forget()
         self.on_death(how)
 
 

@@ -133,13 +133,13 @@ class Loader:
             host = self._nursery.start_host()
             try:
                 loaded = await self._try(host, artifact)
+                await asyncio.to_thread(self._ledger.remember_digest, version, artifact.digest)
             except BaseException:
                 host.kill()
                 raise
         except BaseException:
             staging.discard(staged)
             raise
-        await asyncio.to_thread(self._ledger.remember_digest, version, artifact.digest)
         log.info(
             "version.loaded",
             version=str(version),

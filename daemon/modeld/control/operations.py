@@ -179,16 +179,9 @@ class Operations:
             return replace(answer, dry_run=True, digest=gathered.live[request.model].spec.digest)
         await asyncio.to_thread(self._ledger.check_writable)
         cause = Cause(request.trigger, request.actor, request.reason)
-        applied = await self._reconciler.change(
-            text, expected=base.blob, gathered=gathered, cause=cause
-        )
-        return replace(
-            self._answer(request, request.version),
-            previous=current,
-            generation=applied.generation,
-            blob=applied.wish.blob,
-            written=True,
-        )
+        await self._reconciler.change(text, expected=base.blob, gathered=gathered, cause=cause)
+        answer = self._answer(request, request.version)
+        return replace(answer, previous=current, blob=blob_id(text.encode()), written=True)
 
     async def _base(self) -> _Base:
         """Read the text to edit: the file's, or the last good one where that cannot be edited."""

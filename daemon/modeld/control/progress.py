@@ -13,7 +13,7 @@ from modeld.control.ledger import Ledger
 from modeld.control.switch import Wish
 from modeld.desired.document import DesiredState
 from modeld.desired.file import StateDocument
-from modeld.errors import ModeldError, WishError
+from modeld.errors import ModeldError, RuntimeUnwritable, WishError
 from modeld.log import get_logger
 
 log = get_logger()
@@ -38,6 +38,7 @@ class Applied:
     generation: int
     at: float
     is_fallback: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class Progress:
@@ -77,7 +78,10 @@ class Progress:
         self.observed, self.observed_at = document, time.time()
         self.refusal = None
         self.generation += 1
-        self._ledger.set_generation(self.generation)
+        try:
+            self._ledger.set_generation(self.generation)
+        except RuntimeUnwritable as error:
+            log.warning("generation.not_written", error=str(error))
         log.info("state.observed", blob=document.blob[:12], generation=self.generation)
         self.tell()
 
@@ -104,8 +108,9 @@ class Progress:
         self.applied = applied
         self.applied_generation = applied.generation
         self.understood(applied.wish.desired)
-        self.refusal = None
-        self.is_loading = False
+        if applied.generation == self.generation:
+            # Nothing newer was seen while this one was being applied.
+            self.refusal, self.is_loading = None, False
         self.last_reload_ok, self.last_success = True, time.time()
         self.reloads[result] += 1
         log.info("state.applied", blob=applied.wish.blob[:12], generation=applied.generation)

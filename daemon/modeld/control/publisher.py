@@ -143,6 +143,8 @@ class Publisher:
                 continue
             if release.spec.host:
                 release.host.on_death = self._watcher(release)
+                if not release.host.is_alive and release.version not in self.down:
+                    self._host_died(release, "ended")
             else:
                 release.host.leave()
                 release.host = None

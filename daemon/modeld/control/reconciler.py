@@ -10,26 +10,18 @@ import asyncio
 import contextlib
 import time
 
-from modeld.control.ledger import Ledger
+from modeld.control.applying import Applying
 from modeld.control.progress import Applied, Progress
-from modeld.control.retry import retry_pause
-from modeld.control.switch import Cause, Gathered, Switch, Wish
-from modeld.desired.document import DesiredState, blob_id, parse
+from modeld.control.switch import Cause, Gathered
+from modeld.desired.document import blob_id
 from modeld.desired.file import StateDocument, StateFile
-from modeld.errors import (
-    InternalError,
-    ModeldError,
-    StateEmpty,
-    StateMissing,
-    StateUnreadable,
-    Superseded,
-    WishError,
-)
+from modeld.errors import StateEmpty, StateMissing, StateUnreadable, Superseded, WishError
 from modeld.log import get_logger
 
 log = get_logger()
 
 _GRACE_SECONDS = 5.0
+_TICK_SECONDS = 2.0
 _SETTLE_SECONDS = 0.025
 _UNFINISHED_SECONDS = 0.5
 
@@ -37,17 +29,15 @@ _UNFINISHED_SECONDS = 0.5
 class Reconciler:
     """The loop that makes what runs match the wish."""
 
-    def __init__(self, file: StateFile, switch: Switch, ledger: Ledger, progress: Progress) -> None:
+    def __init__(self, file: StateFile, applying: Applying, progress: Progress) -> None:
         self._file = file
-        self._switch = switch
-        self._ledger = ledger
+        self._applying = applying
         self._progress = progress
         self._wake = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
         self._attempt_blob = ""
         self._own_blob = ""
         self._gone_since: float | None = None
-        self._is_first = True
 
     @property
     def watch_mode(self) -> str:
@@ -60,7 +50,10 @@ class Reconciler:
         self._wake.set()
         try:
             while True:
-                await self._wake.wait()
+                # The tick is the truth; hints only make it quick.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TICK_SECONDS):
+                        await self._wake.wait()
                 self._wake.clear()
                 try:
                     await self._observe()
@@ -120,11 +113,11 @@ class Reconciler:
         now = time.monotonic()
         if self._gone_since is None:
             self._gone_since = now
-        is_grace = now - self._gone_since < _GRACE_SECONDS and not self._is_first
+        is_grace = now - self._gone_since < _GRACE_SECONDS and not self._applying.is_first
         if is_grace and not isinstance(error, StateUnreadable):
             return
         self._progress.absent(error)
-        await self._fall_back()
+        await self._applying.fall_back()
 
     async def _settle(self, document: StateDocument) -> StateDocument | None:
         """Give the text once two reads agree on it: a slow writer's prefix may be valid."""
@@ -157,134 +150,38 @@ class Reconciler:
             self._attempt, self._attempt_blob = None, ""
             self._progress.is_loading = False
 
-    # Applying
-
     async def _apply(self, document: StateDocument, generation: int) -> None:
         """Try to apply a text until it is applied, refused for good, or overtaken."""
         failures = 0
         while True:
-            pause = await self._attempt_once(document, generation, failures)
+            try:
+                pause = await self._applying.attempt(document, generation, failures)
+            except Superseded:
+                self._wake.set()
+                return
             if pause is None:
                 return
             failures += 1
             await asyncio.sleep(pause)
 
-    async def _attempt_once(
-        self, document: StateDocument, generation: int, failures: int
-    ) -> float | None:
-        """Try once; gives the seconds until the next try, `None` when there is none."""
-        self._progress.attempted = generation
-        try:
-            await self._try(document, generation)
-        except Superseded:
-            self._wake.set()
-            return None
-        except ModeldError as error:
-            pause = retry_pause(error, failures)
-            failure = error
-        except Exception as error:
-            # A defect of ours: the wish stays refused, visibly, and the loop goes on.
-            log.exception("apply.failed", blob=document.blob[:12])
-            failure = InternalError(f"{type(error).__name__} inside modeld; the log says more")
-            pause = None
-        else:
-            return None
-        self._progress.refuse(document, failure, pause)
-        await self._fall_back()
-        return pause
-
-    async def _try(self, document: StateDocument, generation: int) -> None:
-        desired = parse(document.data)
-        self._progress.understood(desired)
-        if desired.freeze:
-            log.info("state.frozen", generation=generation)
-            self._progress.is_loading = False
-            self._progress.tell()
-            await self._fall_back()
-            return
-        gathered = await self._switch.gather(desired)
-        wish = Wish(desired, document.data, document.blob)
-
-        async def still_wanted() -> None:
-            with contextlib.suppress(WishError):
-                if (await self.read()).blob == document.blob:
-                    return
-            raise Superseded("the wish changed while its versions were loaded")
-
-        cause = Cause("start" if self._is_first else "file")
-        await self._switch.publish(
-            wish, gathered, generation=generation, cause=cause, before_commit=still_wanted
-        )
-        self._is_first = False
-        failure = active_failure(desired, gathered)
-        if failure is not None:
-            raise failure
-        await self._applied(wish, generation)
-
-    async def _applied(self, wish: Wish, generation: int) -> Applied:
-        applied = Applied(wish, generation, time.time())
-        await asyncio.to_thread(self._ledger.set_last_good, wish.blob, wish.text, applied.at)
-        self._progress.succeed(applied, "applied")
-        return applied
-
-    async def _fall_back(self) -> None:
-        """At a start with a wish that cannot be served: serve the last one that could."""
-        if self._progress.applied is not None or not self._is_first:
-            return
-        self._is_first = False
-        last = await asyncio.to_thread(self._ledger.last_good)
-        if last is None:
-            return
-        try:
-            desired = parse(last.text)
-            gathered = await self._switch.gather(desired)
-            if not gathered.live:
-                raise next(iter(gathered.failures.values()))
-            wish = Wish(desired, last.text, last.blob)
-            await self._switch.publish(wish, gathered, generation=0, cause=Cause("start"))
-        except ModeldError as error:
-            log.warning("fallback.failed", reason=error.reason, error=str(error))
-            return
-        self._progress.fall_back(Applied(wish, 0, last.at, is_fallback=True))
-
-    # Changes that come by a call
-
     async def change(
         self, text: str, *, expected: str | None, gathered: Gathered, cause: Cause
-    ) -> Applied:
+    ) -> None:
         """Serve what was gathered for this text, and write the text in between.
 
         Raises:
             StateConflict: the file is no longer the one that the text was made from.
         """
-        data = text.encode()
-        wish = Wish(parse(data), data, blob_id(data))
 
-        async def write() -> None:
-            document = await asyncio.to_thread(self._file.write, text, expected=expected)
+        def written(document: StateDocument) -> None:
             self._cancel_attempt()
             self._progress.note(document)
 
         # The loop must not take our own text for somebody else's.
-        self._own_blob = wish.blob
+        self._own_blob = blob_id(text.encode())
         try:
-            await self._switch.publish(
-                wish,
-                gathered,
-                generation=self._progress.generation + 1,
-                cause=cause,
-                before_commit=write,
+            await self._applying.change(
+                text, expected=expected, gathered=gathered, cause=cause, written=written
             )
-            self._is_first = False
-            return await self._applied(wish, self._progress.generation)
         finally:
             self._own_blob = ""
-
-
-def active_failure(desired: DesiredState, gathered: Gathered) -> ModeldError | None:
-    """Give the failure of a version that was to be live, the default model's first."""
-    for wish in desired.models:
-        for version, error in gathered.failures.items():
-            if version.model == wish.model and version.version == wish.active:
-                return error
-    return None

@@ -130,6 +130,7 @@ class Status:
                 "blob": applied.wish.blob if applied else None,
                 "is_fallback": bool(applied and applied.is_fallback),
                 "applied_at": iso(applied.at) if applied else None,
+                "warnings": list(applied.warnings) if applied else [],
             },
             "models": {model: self._model(model) for model in self._models()},
             "last_refused": self._refused(),

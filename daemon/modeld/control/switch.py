@@ -11,7 +11,7 @@ from modeld.control.plan import to_unload
 from modeld.control.publisher import Publisher
 from modeld.desired.document import DesiredState, ModelWish
 from modeld.domain import ModelVersion
-from modeld.errors import BytesChanged, DigestMismatch, ModeldError
+from modeld.errors import BytesChanged, DigestMismatch, ModeldError, RuntimeUnwritable
 from modeld.log import get_logger
 
 log = get_logger()
@@ -46,8 +46,16 @@ class Gathered:
     failures: Mapping[ModelVersion, ModeldError]
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the caller does in between: before the commit, and once everybody serves it."""
+
+    before_commit: Callable[[], Awaitable[None]]
+    after_commit: Callable[[], Awaitable[None]]
+
+
 class Switch:
-    """Loads and publishes. `retired_by` bounds what stays warm."""
+    """Loads and publishes; `keep_warm` seconds and `max_loaded` bound what stays loaded."""
 
     def __init__(
         self,
@@ -66,7 +74,8 @@ class Switch:
         self._fresh: dict[ModelVersion, tuple[float, LoadedRelease]] = {}
         """Loaded and not yet published: the next one who asks takes it from here."""
         self.since: dict[str, float] = {}
-        self.wanted: frozenset[ModelVersion] = frozenset()
+        self._wanted: frozenset[ModelVersion] = frozenset()
+        self._publishing: set[asyncio.Task[None]] = set()
 
     def live_versions(self) -> dict[str, str]:
         """Name the live version of each model."""
@@ -118,24 +127,44 @@ class Switch:
         return Gathered(live, tuple(also), failures)
 
     async def publish(
-        self,
-        wish: Wish,
-        gathered: Gathered,
-        *,
-        generation: int,
-        cause: Cause,
-        before_commit: Callable[[], Awaitable[None]] | None = None,
+        self, wish: Wish, gathered: Gathered, *, generation: int, cause: Cause, steps: Steps
     ) -> None:
-        """Serve what was gathered from now on, and write it down."""
+        """Serve what was gathered from now on, and write it down.
+
+        Goes through even when its caller is cancelled: from the first commit there is no
+        way back, and what was published must be written down. What was overtaken ends
+        itself before that, in `before_commit`.
+        """
+        task = asyncio.create_task(self._publish(wish, gathered, generation, cause, steps))
+        self._publishing.add(task)
+        task.add_done_callback(self._published)
+        await asyncio.shield(task)
+
+    def _published(self, task: asyncio.Task[None]) -> None:
+        self._publishing.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def _publish(
+        self, wish: Wish, gathered: Gathered, generation: int, cause: Cause, steps: Steps
+    ) -> None:
         async with self._publisher.turn:
             before = self._publisher.live_versions()
+            named = {r.version: r for r in (*gathered.live.values(), *gathered.also)}
+            loaded = self._without_idle({**self._publisher.loaded, **named}, frozenset(named))
             live = dict(gathered.live)
-            named = {r.version: r for r in (*live.values(), *gathered.also)}
-            loaded = {**self._publisher.loaded, **named}
-            self.wanted = frozenset(named)
-            await self._publisher.publish(live, self._without_idle(loaded), before_commit)
+            if live == self._publisher.live and loaded == self._publisher.loaded:
+                await steps.before_commit()
+            else:
+                await self._publisher.publish(live, loaded, steps.before_commit)
+            self._wanted = frozenset(named)
             self._forget_fresh()
-            await asyncio.to_thread(self._write_down, wish, before, generation, cause)
+            try:
+                await asyncio.to_thread(self._write_down, wish, before, generation, cause)
+            except RuntimeUnwritable as error:
+                # It serves already; the file that asked for it is what a restart reads.
+                log.warning("history.not_written", error=str(error))
+            await steps.after_commit()
 
     def _write_down(
         self, wish: Wish, before: Mapping[str, str], generation: int, cause: Cause
@@ -177,10 +206,12 @@ class Switch:
         """Load a version that a request names and publish it beside the others."""
         release = await self.load(version, desired)
         async with self._publisher.turn:
-            release.last_used = time.monotonic()
-            loaded = {**self._publisher.loaded, version: release}
-            await self._publisher.publish(self._publisher.live, self._without_idle(loaded))
-            self._forget_fresh()
+            if self._publisher.loaded.get(version) is not release:
+                release.last_used = time.monotonic()
+                loaded = {**self._publisher.loaded, version: release}
+                kept = self._without_idle(loaded, self._wanted)
+                await self._publisher.publish(self._publisher.live, kept)
+                self._forget_fresh()
         return release.spec.id
 
     async def collect(self, counts: Callable[[int], int]) -> None:
@@ -188,7 +219,7 @@ class Switch:
         now = time.monotonic()
         for release in self._publisher.loaded.values():
             seen = counts(release.spec.slot)
-            if seen != release.predictions_seen or release.version in self.wanted:
+            if seen != release.predictions_seen or release.version in self._wanted:
                 release.predictions_seen, release.last_used = seen, now
         for version, (since, release) in list(self._fresh.items()):
             if now - since > _FRESH_SECONDS:
@@ -196,17 +227,17 @@ class Switch:
                 self._loader.unload(release)
         if self._publisher.turn.locked():
             return
-        if self._without_idle(self._publisher.loaded) != self._publisher.loaded:
-            async with self._publisher.turn:
-                kept = self._without_idle(self._publisher.loaded)
+        async with self._publisher.turn:
+            kept = self._without_idle(self._publisher.loaded, self._wanted)
+            if kept != self._publisher.loaded:
                 await self._publisher.publish(self._publisher.live, kept)
 
     def _without_idle(
-        self, loaded: Mapping[ModelVersion, LoadedRelease]
+        self, loaded: Mapping[ModelVersion, LoadedRelease], wanted: frozenset[ModelVersion]
     ) -> dict[ModelVersion, LoadedRelease]:
         live = {release.version for release in self._publisher.live.values()}
         gone = to_unload(
-            self.wanted | live,
+            wanted | live,
             {version: release.last_used for version, release in loaded.items()},
             time.monotonic(),
             keep_warm=self._keep_warm,

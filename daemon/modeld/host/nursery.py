@@ -36,12 +36,14 @@ class Nursery:
         selector = selectors.DefaultSelector()
         selector.register(self._control.sock, selectors.EVENT_READ)
         selector.register(self._wake, selectors.EVENT_READ)
-        while True:
-            ready = {key.fileobj for key, _ in selector.select()}
-            if self._wake in ready:
-                self._reap()
-            if self._control.sock in ready and not self._take_orders():
-                return
+        # The control process may also go while it is being told something.
+        with contextlib.suppress(ConnectionError):
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._wake in ready:
+                    self._reap()
+                if self._control.sock in ready and not self._take_orders():
+                    return
 
     def _take_orders(self) -> bool:
         try:

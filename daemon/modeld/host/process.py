@@ -89,7 +89,11 @@ class Host:
 
 def describe(error: BaseException) -> str:
     """Say an error of a model in one short line."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        # An error class of somebody's model may fail at this too.
+        text = ""
     return f"{type(error).__name__}: {text}"[:_MESSAGE_LIMIT]
 
 
@@ -125,7 +129,8 @@ def _cut(rows: Rows, segments: tuple[int, ...]) -> Iterator[Rows]:
 def _attempt(model: Model, rows: Rows, wants_probabilities: bool) -> tuple[Outcome, bytes]:
     """Predict, and turn whatever goes wrong into an outcome."""
     try:
-        values, data = pack(as_array(model.predict(rows), len(rows)))
+        # A copy each: models may write into their rows, and these are needed again.
+        values, data = pack(as_array(model.predict(rows.copy()), len(rows)))
         if not wants_probabilities:
             return Outcome(values), data
         scores, more = _pack_probabilities(model, rows)
@@ -139,7 +144,7 @@ def _attempt(model: Model, rows: Rows, wants_probabilities: bool) -> tuple[Outco
 
 
 def _pack_probabilities(model: Model, rows: Rows) -> tuple[Values, bytes]:
-    scores = as_array(model.probabilities(rows), len(rows))
+    scores = as_array(model.probabilities(rows.copy()), len(rows))
     if scores.ndim != 2:
         scores = scores.reshape(len(rows), -1)
     return pack(scores)

@@ -62,7 +62,8 @@ def body_of(error: ModeldError, request_id: str) -> bytes:
     known = getattr(error, "known", ())
     if known:
         content["known"] = list(known)
-    return json.dumps(content, ensure_ascii=False).encode()
+    # A message may quote a header, whose strange bytes are no UTF-8.
+    return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def headers_of(error: ModeldError) -> dict[str, str]:

@@ -58,20 +58,34 @@ def pack(array: Array) -> tuple[Values, bytes]:
         data = np.ascontiguousarray(array, dtype="<i8").tobytes()
         return Values("i8", array.shape, len(data)), data
     if kind == "f":
-        if not np.isfinite(array).all():
+        with np.errstate(over="ignore"):
+            plain = np.ascontiguousarray(array, dtype="<f8")
+        if not np.isfinite(plain).all():
             raise ModelOutputInvalid("the model answered NaN or infinity")
-        data = np.ascontiguousarray(array, dtype="<f8").tobytes()
+        data = plain.tobytes()
         return Values("f8", array.shape, len(data)), data
+    if kind in "mM":
+        raise ModelOutputInvalid("the model answered dates or times, which JSON has no word for")
     return _pack_json(array)
 
 
 def _pack_json(array: Array) -> tuple[Values, bytes]:
+    answer = array.tolist()
     try:
-        text = json.dumps(array.tolist(), allow_nan=False, ensure_ascii=False)
+        text = json.dumps(answer, allow_nan=False, ensure_ascii=False)
         data = text.encode()
+        if array.dtype.hasobject and not _fits(answer):
+            raise ValueError("a whole number needs more than 64 bits")
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelOutputInvalid(f"the model's answer is not JSON: {error}") from error
     return Values("json", array.shape, len(data)), data
+
+
+def _fits(value: Any) -> bool:
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 64
+    items = value.values() if isinstance(value, dict) else value
+    return not isinstance(value, list | tuple | dict) or all(map(_fits, items))
 
 
 def unpack(values: Values, data: memoryview) -> list[Any]:

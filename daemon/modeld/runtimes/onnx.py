@@ -99,8 +99,11 @@ class OnnxModel:
 
 
 def _fit(rows: Array, dtype: Any) -> Array:
-    if issubclass(dtype, np.integer) and (rows != np.trunc(rows)).any():
-        raise OutOfRange("this model takes whole numbers")
+    if issubclass(dtype, np.integer):
+        limit = 2.0 ** (np.iinfo(dtype).bits - 1)
+        # Written so that NaN fails as well.
+        if not ((rows == np.trunc(rows)) & (rows >= -limit) & (rows < limit)).all():
+            raise OutOfRange(f"this model takes whole numbers of {np.iinfo(dtype).bits} bits")
     return rows.astype(dtype, copy=False)
 
 

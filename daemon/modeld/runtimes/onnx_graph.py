@@ -6,6 +6,7 @@ whose cost follows from the shapes of their inputs. A file of 181 bytes with a
 Called in hosts only.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,13 +151,22 @@ def inspect(path: str) -> Graph:
 def _obstacle(model: Any) -> str:
     if len(model.functions):
         return "it defines functions of its own"
-    if any(t.data_location == 1 for t in model.graph.initializer):
+    if any(tensor.data_location == 1 for tensor in _tensors(model.graph)):
         return "its weights are in another file"
     for node in model.graph.node:
         if node.op_type not in _ALLOWED.get(node.domain, frozenset()):
             name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             return f"the cost of its operator {name} does not follow from shapes"
     return ""
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
 
 
 def _classes(graph: Any) -> tuple[Scalar, ...]:

@@ -14,17 +14,14 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import uvloop
 
-from modeld.domain import ModelVersion, ReleaseSpec, SnapshotSpec, WorkerSettings
-from modeld.errors import LoadTimeout
+from modeld.domain import ReleaseSpec, SnapshotSpec, WorkerSettings
 from modeld.host.channel import Channel
 from modeld.host.child import reset_signals
 from modeld.host.protocol import Frame, ProtocolError
-from modeld.http.errors import error_of
 from modeld.log import configure, get_logger
 from modeld.messages import (
     Abort,
@@ -39,7 +36,6 @@ from modeld.messages import (
     Prepared,
     PrepareRefused,
     Start,
-    Want,
     WantAnswer,
 )
 from modeld.serving.connection import Connections, check_aiohttp
@@ -48,6 +44,7 @@ from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor
 from modeld.serving.routes import Routes
 from modeld.serving.snapshot import HostedModel, InPlaceModel, Opener, Release, Snapshot
+from modeld.serving.wants import Wants
 from modeld.slots import Slots
 
 log = get_logger()
@@ -69,8 +66,6 @@ class Worker:
         self._channel = Channel(control, self._received, self._orphaned)
         self._prepared: Snapshot | None = None
         self._preparing: asyncio.Task[None] | None = None
-        self._wants: dict[int, asyncio.Future[None]] = {}
-        self._numbers = count(1)
         self._server: Listener | None = None
         self._drain = asyncio.Event()
         self._settings: WorkerSettings
@@ -95,7 +90,7 @@ class Worker:
             case Prepare() | Commit() | Abort() | Attach() as order:
                 self._obey(order)
             case WantAnswer() as answer:
-                self._settle_want(answer)
+                self._wants.settle(answer)
             case AdminAnswer() as answer:
                 self._pass_on.received(answer, frame.payload)
             case Health() as health:
@@ -125,7 +120,8 @@ class Worker:
         self._settings = settings
         self._slots = self._all_slots[settings.slot]
         self._others = [slots for slots in self._all_slots if slots is not self._slots]
-        self._predictor = Predictor(settings, self._slots, self._want)
+        self._wants = Wants(self._channel.send, settings.load_timeout)
+        self._predictor = Predictor(settings, self._slots, self._wants.ask)
         self._pass_on = PassOn(self._channel.send)
         self._routes = Routes(settings, self._slots, self._predictor, self._pass_on)
         self._connections = Connections(settings, self._routes.handle, self._slots.set_connections)
@@ -208,30 +204,6 @@ class Worker:
                     release.model.attach(sock)
                     return
         sock.close()
-
-    # Versions on demand
-
-    async def _want(self, version: ModelVersion) -> None:
-        number = next(self._numbers)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._wants[number] = future
-        self._channel.send(Want(number, version))
-        try:
-            async with asyncio.timeout(self._settings.load_timeout):
-                await future
-        except TimeoutError:
-            raise LoadTimeout(f"{version} was not loaded in time") from None
-        finally:
-            del self._wants[number]
-
-    def _settle_want(self, answer: WantAnswer) -> None:
-        future = self._wants.get(answer.id)
-        if future is None or future.done():
-            return
-        if answer.code:
-            future.set_exception(error_of(answer.code, answer.message, answer.known))
-        else:
-            future.set_result(None)
 
     # Life
 

@@ -58,7 +58,9 @@ class Call:
         if not self.body:
             return {}
         try:
-            content = json.loads(self.body, object_pairs_hook=_without_duplicates)
+            content = json.loads(self.body.decode(), object_pairs_hook=_without_duplicates)
+            # An escaped half of a character has no UTF-8: neither file nor history could keep it.
+            json.dumps(content, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise BadJson(f"the body is not JSON: {error}") from None
         if not isinstance(content, dict):
