@@ -76,6 +76,8 @@ class Applying:
             return
         gathered = await self._switch.gather(desired)
         failure = active_failure(desired, gathered)
+        if failure is not None and await self.fall_back():
+            raise failure
         wish = Wish(desired, document.data, document.blob)
 
         async def still_wanted() -> None:
@@ -104,10 +106,13 @@ class Applying:
             log.warning("last_good.not_written", error=str(error))
         self._progress.succeed(applied, "applied")
 
-    async def fall_back(self) -> None:
-        """At a start with a wish that cannot be served: serve the last one that could."""
+    async def fall_back(self) -> bool:
+        """At a start with a wish that cannot be served: serve the last one that could.
+
+        Tells whether it serves now.
+        """
         if self._progress.applied is not None or not self.is_first:
-            return
+            return False
         last = await asyncio.to_thread(self._ledger.last_good)
         if last is not None:
             try:
@@ -116,6 +121,7 @@ class Applying:
             except ModeldError as error:
                 log.warning("fallback.failed", reason=error.reason, error=str(error))
         self.is_first = False
+        return self._progress.applied is not None
 
     async def _serve_again(self, wish: Wish, at: float) -> None:
         gathered = await self._switch.gather(wish.desired)
