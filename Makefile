@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := build/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve check test wheel lock clean
+.PHONY: help install serve check test bench wheel lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,6 +33,17 @@ check: install ## Lint, formatting, types
 test: install check ## The checks, then all tests
 	$(BIN)/python -m pytest -n 2 -m "not gpu and not serial"
 	$(BIN)/python -m pytest -m "serial and not gpu"
+
+bench: install $(PEERS)/.installed ## Measure speed and memory beside other servers (ARGS=--quick is short)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# The versions of the lock as constraints: both sides predict with the same libraries.
+$(PEERS)/.installed: benchmarks/requirements.txt requirements.lock
+	@$(PYTHON) -m venv $(PEERS)
+	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable > $(PEERS)/constraints.txt
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(PEERS)/constraints.txt --requirement benchmarks/requirements.txt
+	@touch $@
 
 wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -31,7 +31,6 @@ from modeld.config_values import (
     available_cpus,
     check_token,
     default_runtime_dir,
-    is_loopback_host,
     parse_count,
     parse_duration,
     parse_host,
@@ -112,15 +111,9 @@ class Settings(BaseSettings):
         """Take values from the caller alone: the other sources forget where a value came from."""
         return (init_settings,)
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach the server."""
-        return is_loopback_host(self.host)
-
-    @property
-    def serves_all_versions(self) -> bool:
+    def serves_all_versions(self, *, is_loopback: bool) -> bool:
         """Whether a request may name any version, not only those that the wish names."""
-        return self.versions == "all" or (self.versions == "auto" and self.is_loopback)
+        return self.versions == "all" or (self.versions == "auto" and is_loopback)
 
     @property
     def worker_count(self) -> int:

@@ -105,16 +105,26 @@ def _predictions(report: Report) -> Iterator[Metric]:
         labels=["model", "version", "code"],
     )
     for labels in report.releases:
-        names = [labels.model, labels.version]
         histogram = _sum([slots.histogram(labels.slot) for slots in report.slots])
-        _add(latency, [*names, labels.runtime], histogram)
-        outcomes = _columns([slots.outcomes(labels.slot) for slots in report.slots])
+        _add(latency, [labels.model, labels.version, labels.runtime], histogram)
+    for version, blocks in _blocks(report).items():
+        names = [version.model, version.version]
+        outcomes = _columns([slots.outcomes(slot) for slots, slot in blocks])
         for outcome, value in zip(OUTCOMES, outcomes, strict=True):
             requests.add_metric([*names, outcome], value)
-        failed = _columns([slots.errors(labels.slot) for slots in report.slots])
+        failed = _columns([slots.errors(slot) for slots, slot in blocks])
         for code, value in zip(ERROR_CODES, failed, strict=True):
             errors.add_metric([*names, code], value)
     yield from (latency, requests, errors)
+
+
+def _blocks(report: Report) -> dict[ModelVersion, list[tuple[Slots, int]]]:
+    """Find where each version is counted: once per worker and per way that it ran."""
+    found: dict[ModelVersion, list[tuple[Slots, int]]] = {}
+    for labels in report.releases:
+        version = ModelVersion(labels.model, labels.version)
+        found.setdefault(version, []).extend((slots, labels.slot) for slots in report.slots)
+    return found
 
 
 def _queues(report: Report) -> Iterator[Metric]:
@@ -129,10 +139,10 @@ def _queues(report: Report) -> Iterator[Metric]:
     rows = CounterMetricFamily(
         "modeld_batch_rows", "Rows in those batches.", labels=["model", "version"]
     )
-    for labels in report.releases:
-        names = [labels.model, labels.version]
-        _add(queue, names, _sum([s.queue_histogram(labels.slot) for s in report.slots]))
-        sent, sent_rows = _columns([slots.batches(labels.slot) for slots in report.slots])
+    for version, blocks in _blocks(report).items():
+        names = [version.model, version.version]
+        _add(queue, names, _sum([slots.queue_histogram(slot) for slots, slot in blocks]))
+        sent, sent_rows = _columns([slots.batches(slot) for slots, slot in blocks])
         batches.add_metric(names, sent)
         rows.add_metric(names, sent_rows)
     yield from (queue, batches, rows)

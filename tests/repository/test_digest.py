@@ -354,7 +354,7 @@ def test_other_bytes_than_those_listed_are_refused(
     assert message.startswith("churn@v1: model.pkl: expected sha256 ")
     assert expected.sha256[:12] in message
     assert found.sha256[:12] in message
-    assert "modeld add PATH" in message
+    assert "in a folder of its own" in message
     assert not caught.value.retryable
     assert_nothing_left(into)
 

@@ -221,7 +221,9 @@ def test_another_case_is_another_version(tmp_path: Path) -> None:
 def test_an_unknown_version_is_answered_with_those_known(tmp_path: Path) -> None:
     repository = grow(tmp_path, "v1/m", "v2/m")
 
-    with pytest.raises(VersionNotFound, match="found v1, v2; to add it: modeld add PATH v9") as e:
+    with pytest.raises(
+        VersionNotFound, match="found v1, v2; to add it, put its files in models/v9/"
+    ) as e:
         repository.folder(ModelVersion("default", "v9"))
 
     assert e.value.known == ("v1", "v2")

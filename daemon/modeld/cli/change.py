@@ -6,7 +6,9 @@ state file is edited, and the next start applies it; the output says which it wa
 
 import getpass
 import sys
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ import click
 from modeld.cli.client import NoServer, call
 from modeld.cli.options import fail, json_option, place_options, read_settings, show
 from modeld.config import Settings
-from modeld.control.history import rollback_target
+from modeld.control.history import ROLLBACK, rollback_target
 from modeld.control.ledger import Ledger
-from modeld.desired.document import blob_id, parse
+from modeld.desired.document import ModelWish, blob_id, parse
 from modeld.desired.document import set_active as set_active_in
 from modeld.desired.file import StateFile
 from modeld.domain import DEFAULT_MODEL, ModelVersion
-from modeld.errors import ModeldError, StateEmpty, StateMissing
+from modeld.errors import ModeldError, StateConflict, StateEmpty, StateMissing
 from modeld.repository.versions import Repository
 
 _REFUSED = 1
@@ -112,6 +114,8 @@ def _edit(settings: Settings, content: dict[str, Any], *, as_json: bool) -> None
     try:
         version = content.get("version") or content.get("to") or _target(settings, content["model"])
         _write(settings, content, version)
+        if "version" not in content:
+            _note_rollback(settings, content, version)
     except ModeldError as error:
         fail(f"refused, nothing changed: {error}", _REFUSED)
     text = f"No server runs here: {settings.state_file} now asks for {version}."
@@ -129,10 +133,53 @@ def _target(settings: Settings, model: str) -> str:
     if not path.exists():
         fail("no server runs here and none has run, so there is no history", _REFUSED)
     with closing(Ledger(path)) as ledger:
-        target = rollback_target(ledger.history(model))
+        history = ledger.history(model)
+    asked = _asked_for(settings, model)
+    if history and asked != history[-1].version:
+        # What the file asks for was never live: going back is to what was live last.
+        return history[-1].version
+    target = rollback_target(history)
     if target.version is None:
         fail("nothing to go back to", _REFUSED)
     return target.version
+
+
+def _note_rollback(settings: Settings, content: dict[str, Any], version: str) -> None:
+    """Write it into the history, so that a later rollback does not go forward again."""
+    path = settings.runtime_dir / "modeld.sqlite"
+    if not path.exists():
+        return
+    with closing(Ledger(path)) as ledger:
+        history = ledger.history(content["model"], limit=1)
+        if not history or history[-1].version == version:
+            return
+        entry = replace(
+            history[-1],
+            at=time.time(),
+            version=version,
+            previous=history[-1].version,
+            digest=ledger.first_digest(ModelVersion(content["model"], version)) or "",
+            trigger=ROLLBACK,
+            actor=content["actor"],
+            reason=content["reason"],
+        )
+        ledger.record(entry)
+
+
+def _asked_for(settings: Settings, model: str) -> str | None:
+    try:
+        wish = parse(settings.state_file.read_bytes()).model(model)
+    except (OSError, ModeldError):
+        return None
+    return wish.active if wish else None
+
+
+def _check_expectation(content: dict[str, Any], models: tuple[ModelWish, ...]) -> None:
+    """Nothing is live without a server: what the file asks for stands in for it."""
+    expected = content.get("expected_version")
+    found = next((wish.active for wish in models if wish.model == content["model"]), "nothing")
+    if expected is not None and expected != found:
+        raise StateConflict(f"expected the file to ask for {expected}, it asks for {found}")
 
 
 def _write(settings: Settings, content: dict[str, Any], version: str) -> None:
@@ -141,11 +188,13 @@ def _write(settings: Settings, content: dict[str, Any], version: str) -> None:
     blob: str | None
     try:
         document = file.read()
+        models = parse(document.data).models
         text, blob = document.data.decode(), document.blob
-        named = tuple(wish.model for wish in parse(document.data).models)
     except (StateMissing, StateEmpty) as error:
-        text, named = "", ()
+        text, models = "", ()
         blob = None if isinstance(error, StateMissing) else blob_id(b"")
+    _check_expectation(content, models)
+    named = tuple(wish.model for wish in models)
     Repository(settings.models_dir).folder(ModelVersion(content["model"], version), named)
     if not content.get("dry_run"):
         file.write(set_active_in(text, content["model"], version), expected=blob)

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 import uvloop
 
@@ -23,7 +24,7 @@ from modeld.control.applying import Applying
 from modeld.control.environment import passed_sockets
 from modeld.control.hosts import Nursery
 from modeld.control.ledger import Ledger
-from modeld.control.listener import open_listener, port_of
+from modeld.control.listener import is_loopback, open_listener, port_of
 from modeld.control.loader import Loader, LoadLimits
 from modeld.control.operations import Operations
 from modeld.control.progress import Progress
@@ -56,10 +57,9 @@ _DRAIN_GRACE_SECONDS = 6.0
 def serve(settings: Settings) -> int:
     """Serve until told to stop; gives the exit code. Raises `ConfigError` before anything runs."""
     configure(settings.log_format)
-    token = _admin_token(settings)
     with _runtime_folder(settings.runtime_dir) as folder:
         listener = open_listener(settings.host, settings.port, passed_sockets())
-        server = Control(settings, folder, listener, token)
+        server = Control(settings, folder, listener, _admin_token(settings, listener))
         return uvloop.run(server.run())
 
 
@@ -84,17 +84,16 @@ def _runtime_folder(folder: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _admin_token(settings: Settings) -> str | None:
+def _admin_token(settings: Settings, listener: socket.socket) -> str | None:
     """Give the admin token; one is made and kept where the server can be reached from outside."""
     given = settings.read_admin_token()
     if given is not None:
         return given.get_secret_value()
-    if settings.is_loopback and not settings.public_origin:
+    if is_loopback(listener) and not settings.public_origin:
         return None
     path = settings.runtime_dir / "admin-token"
     with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()
-    settings.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     token = secrets.token_urlsafe(32)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -176,7 +175,7 @@ class Control:
         access = AdminAccess(
             token=self._token,
             port=port_of(self._listener),
-            is_loopback=settings.is_loopback,
+            is_loopback=is_loopback(self._listener),
             public_url=settings.public_origin,
         )
         self._status = Status(
@@ -201,7 +200,7 @@ class Control:
         self._server = ControlServer(calls)
         self._requests = Requests(
             calls, self._switch, self._progress, self._status, self._supervisor,
-            serves_all=settings.serves_all_versions,
+            serves_all=settings.serves_all_versions(is_loopback=is_loopback(self._listener)),
         )  # fmt: skip
         self._supervisor.on_request = self._requests.received
         self._supervisor.on_count = self._count_changed
@@ -245,7 +244,7 @@ class Control:
         live = self._publisher.live.get(DEFAULT_MODEL)
         if live is not None:
             body = f'{{"features": {live.loaded.example}}}'
-            print(f"Try: curl {url}/predict -d '{body}'", flush=True)  # noqa: T201
+            print(f"Try: curl {url}/predict -d {quote(body)}", flush=True)  # noqa: T201
 
     def _write_server_file(self) -> None:
         content = {

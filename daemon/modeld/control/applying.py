@@ -35,6 +35,7 @@ class Applying:
         self._switch = switch
         self._ledger = ledger
         self._progress = progress
+        self._tried: tuple[str, ...] = ()
         self.is_first = True
         """Whether nothing was applied since the start; then the last good wish may serve."""
 
@@ -65,6 +66,18 @@ class Applying:
         await self.fall_back()
         return pause
 
+    async def files_changed(self, document: StateDocument) -> bool:
+        """Wait until the files that a refused text names are others; gives `False` if it has none.
+
+        A copy that was still going on looks like a broken model until it is complete.
+        """
+        try:
+            desired = parse(document.data)
+        except ModeldError:
+            return False
+        await self._switch.files_change(desired, self._tried)
+        return True
+
     async def _try(self, document: StateDocument, generation: int) -> None:
         desired = parse(document.data)
         self._progress.understood(desired)
@@ -74,6 +87,7 @@ class Applying:
             self._progress.tell()
             await self.fall_back()
             return
+        self._tried = await self._switch.fingerprint(desired)
         gathered = await self._switch.gather(desired)
         failure = active_failure(desired, gathered)
         if failure is not None and await self.fall_back():
@@ -90,6 +104,8 @@ class Applying:
             self.is_first = False
             if failure is None:
                 await self._applied(wish, gathered, generation)
+            else:
+                self._progress.mix()
 
         cause = Cause("start" if self.is_first else "file")
         steps = Steps(still_wanted, applied)
@@ -141,9 +157,11 @@ class Applying:
         expected: str | None,
         gathered: Gathered,
         cause: Cause,
-        written: Callable[[StateDocument], None],
+        written: Callable[[StateDocument], int],
     ) -> None:
         """Serve what was gathered for this text, and write the text in between.
+
+        `written` takes note of the new text and gives its generation.
 
         Raises:
             StateConflict: the file is no longer the one that the text was made from.
@@ -151,14 +169,16 @@ class Applying:
         data = text.encode()
         wish = Wish(parse(data), data, blob_id(data))
 
+        generation = self._progress.generation + 1
+
         async def write() -> None:
-            written(await asyncio.to_thread(self._file.write, text, expected=expected))
+            nonlocal generation
+            generation = written(await asyncio.to_thread(self._file.write, text, expected=expected))
 
         async def applied() -> None:
             self.is_first = False
-            await self._applied(wish, gathered, self._progress.generation)
+            await self._applied(wish, gathered, generation)
 
-        generation = self._progress.generation + 1
         steps = Steps(write, applied)
         await self._switch.publish(wish, gathered, generation=generation, cause=cause, steps=steps)
 

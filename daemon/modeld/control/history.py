@@ -39,12 +39,22 @@ def rollback_target(entries: Sequence[Entry]) -> Target:
 
 
 def _before(entries: Sequence[Entry]) -> str | None:
-    current = entries[-1].version
+    """Find the version before the current one in the line that leads to it."""
     rejected = _rejected(entries)
-    for entry in reversed(entries[:-1]):
-        if entry.version != current and entry.version not in rejected:
-            return entry.version
-    return None
+    *before, current = _line(entries)
+    return next((v for v in reversed(before) if v != current and v not in rejected), None)
+
+
+def _line(entries: Sequence[Entry]) -> list[str]:
+    """Name the versions that led to the current one; a rollback takes back what came between."""
+    line: list[str] = []
+    for entry in entries:
+        if entry.trigger == ROLLBACK and entry.version in line:
+            while line[-1] != entry.version:
+                line.pop()
+        else:
+            line.append(entry.version)
+    return line
 
 
 def _rejected(entries: Sequence[Entry]) -> set[str]:

@@ -64,10 +64,14 @@ class Ledger:
         self._lock = threading.Lock()
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as error:
+            raise ConfigError(f"{path} cannot be used: {error}") from error
+        try:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._open(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ConfigError) as error:
+            self._database.close()
             raise ConfigError(f"{path} cannot be used: {error}") from error
 
     def _open(self, path: Path) -> None:
@@ -77,7 +81,7 @@ class Ledger:
             self._database.executescript(script)
         elif found != _FORMAT:
             raise ConfigError(
-                f"{path} has format {found}, this modeld reads {_FORMAT}: it was written by "
+                f"it has format {found}, this modeld reads {_FORMAT}: it was written by "
                 "another version; use that one, or another MODELD_RUNTIME_DIR"
             )
 

@@ -9,6 +9,7 @@ import errno
 import socket
 from pathlib import Path
 
+from modeld.config_values import is_loopback_host
 from modeld.errors import ConfigError
 
 _BACKLOG = 1024
@@ -38,6 +39,11 @@ def open_listener(host: str, port: int, passed: int) -> socket.socket:
 def port_of(sock: socket.socket) -> int:
     """Give the port that a socket listens on."""
     return int(sock.getsockname()[1])
+
+
+def is_loopback(sock: socket.socket) -> bool:
+    """Tell whether only this machine can reach a socket."""
+    return is_loopback_host(str(sock.getsockname()[0]))
 
 
 def _resolve(host: str, port: int) -> tuple[int, tuple[str | int, ...]]:

@@ -112,6 +112,7 @@ class Operations:
         """Make a version the live one; raises why it cannot be."""
         if not is_version_name(request.version):
             raise InvalidVersionName(f"{request.version[:80]!r} is no version name: {NAME_RULE}")
+        await self._load_ahead(request)
         for left in reversed(range(_TRIES)):
             try:
                 async with self._one_at_a_time:
@@ -122,6 +123,18 @@ class Operations:
                     raise
         raise AssertionError  # the loop returns or raises
 
+    async def _load_ahead(self, request: SetActive) -> None:
+        """Load while others may still change things: only the switch itself takes turns."""
+        base = await self._base()
+        self._check_expectations(request, base)
+        await self._find(request, base)
+        await self._switch.load(ModelVersion(request.model, request.version), base.desired)
+
+    async def _find(self, request: SetActive, base: _Base) -> None:
+        named = tuple(wish.model for wish in base.desired.models) if base.desired else ()
+        version = ModelVersion(request.model, request.version)
+        await asyncio.to_thread(self._repository.folder, version, named)
+
     async def rollback(self, request: SetActive) -> Changed:
         """Go back to the version that was live before; pressed again it stays."""
         request = replace(request, trigger=ROLLBACK)
@@ -131,6 +144,7 @@ class Operations:
         target = rollback_target(entries)
         if target.version is not None:
             return await self.set_active(replace(request, version=target.version))
+        self._check_expectations(request, await self._base())
         current = self._current(request.model)
         if current is None:
             raise VersionNotFound("nothing was live yet, so there is nothing to go back to")
@@ -139,7 +153,7 @@ class Operations:
     def _unchanged(self, request: SetActive, current: str, further: str | None) -> Changed:
         message = f"{current} is where the last rollback went"
         if further is None:
-            message = f"no other version was live before {current}"
+            message = f"there is no earlier version than {current} to go back to"
         else:
             message += f"; to go further back: modeld rollback --to {further}"
         return replace(
@@ -164,10 +178,9 @@ class Operations:
     async def _set_active(self, request: SetActive) -> Changed:
         base = await self._base()
         self._check_expectations(request, base)
+        await self._find(request, base)
         desired = base.desired
-        named = tuple(wish.model for wish in desired.models) if desired else ()
         version = ModelVersion(request.model, request.version)
-        await asyncio.to_thread(self._repository.folder, version, named)
         current = self._current(request.model)
         wish = desired.model(request.model) if desired else None
         if current == request.version and wish is not None and wish.active == current:

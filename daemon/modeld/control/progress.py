@@ -7,7 +7,7 @@ is woken by it.
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modeld.control.ledger import Ledger
 from modeld.control.switch import Wish
@@ -32,12 +32,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The wish that is being served."""
+    """The wish that is being served; not `is_whole` once part of a newer one is."""
 
     wish: Wish
     generation: int
     at: float
     is_fallback: bool = False
+    is_whole: bool = True
     warnings: tuple[str, ...] = ()
 
 
@@ -89,6 +90,16 @@ class Progress:
         """The newest text has a meaning."""
         self.desired, self.is_frozen = desired, desired.freeze
 
+    def is_served(self, blob: str) -> bool:
+        """Tell whether a text is applied as a whole, by its own right."""
+        applied = self.applied
+        return (
+            applied is not None
+            and applied.wish.blob == blob
+            and applied.is_whole
+            and not applied.is_fallback
+        )
+
     def absent(self, error: WishError) -> None:
         """The file is missing, empty or cannot be read."""
         if type(self.condition) is not type(error):
@@ -115,6 +126,11 @@ class Progress:
         self.reloads[result] += 1
         log.info("state.applied", blob=applied.wish.blob[:12], generation=applied.generation)
         self.tell()
+
+    def mix(self) -> None:
+        """Part of a newer wish is served: going back to the applied one is a change."""
+        if self.applied is not None:
+            self.applied = replace(self.applied, is_whole=False)
 
     def fall_back(self, applied: Applied) -> None:
         """An earlier wish is served, because the newest cannot be."""

@@ -9,9 +9,10 @@ being loaded, and a text equal to the applied one clears every error.
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 
 from modeld.control.applying import Applying
-from modeld.control.progress import Applied, Progress
+from modeld.control.progress import Progress
 from modeld.control.switch import Cause, Gathered
 from modeld.desired.document import blob_id
 from modeld.desired.file import StateDocument, StateFile
@@ -135,9 +136,8 @@ class Reconciler:
         progress = self._progress
         progress.note(document)
         applied = progress.applied
-        if applied is not None and applied.wish.blob == document.blob and not applied.is_fallback:
-            unchanged = Applied(applied.wish, progress.generation, applied.at)
-            progress.succeed(unchanged, "noop")
+        if applied is not None and progress.is_served(document.blob):
+            progress.succeed(replace(applied, generation=progress.generation), "noop")
             return
         self._attempt_blob = document.blob
         progress.is_loading = True
@@ -159,10 +159,15 @@ class Reconciler:
             except Superseded:
                 self._wake.set()
                 return
-            if pause is None:
-                return
             failures += 1
-            await asyncio.sleep(pause)
+            if pause is not None:
+                await asyncio.sleep(pause)
+            elif self._progress.refusal is None:
+                return
+            elif await self._applying.files_changed(document):
+                failures = 0
+            else:
+                return
 
     async def change(
         self, text: str, *, expected: str | None, gathered: Gathered, cause: Cause
@@ -173,9 +178,12 @@ class Reconciler:
             StateConflict: the file is no longer the one that the text was made from.
         """
 
-        def written(document: StateDocument) -> None:
+        def written(document: StateDocument) -> int:
             self._cancel_attempt()
-            self._progress.note(document)
+            progress = self._progress
+            progress.note(document)
+            progress.attempted = progress.generation
+            return progress.generation
 
         # The loop must not take our own text for somebody else's.
         self._own_blob = blob_id(text.encode())

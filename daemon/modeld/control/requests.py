@@ -12,7 +12,7 @@ from modeld.control.web.calls import Calls
 from modeld.domain import ModelVersion
 from modeld.errors import InternalError, ModeldError, VersionNotFound
 from modeld.host.protocol import Frame
-from modeld.http.auth import Caller
+from modeld.http.auth import Caller, joined
 from modeld.log import get_logger
 from modeld.messages import AdminAnswer, AdminCall, Header, Health, Want, WantAnswer
 
@@ -88,7 +88,7 @@ class Requests:
 
     async def _call(self, worker: WorkerProcess, call: AdminCall, body: bytes) -> None:
         caller = Caller(
-            {header.name: header.value for header in call.headers},
+            joined((header.name, header.value) for header in call.headers),
             call.peer,
             call.local,
             call.http_version,

@@ -15,8 +15,8 @@ from modeld.control.publisher import Publisher
 from modeld.control.summary import Facts, advise, summarise
 from modeld.control.supervisor import Supervisor
 from modeld.control.switch import Switch
-from modeld.domain import DEFAULT_MODEL
-from modeld.errors import Invalid, ModeldError, StateMissing, StateUnreadable
+from modeld.domain import DEFAULT_MODEL, ModelVersion
+from modeld.errors import Invalid, ModeldError, StateEmpty, StateMissing, StateUnreadable
 from modeld.repository.versions import Repository
 
 Document = dict[str, Any]
@@ -64,6 +64,8 @@ class Status:
         if progress.refusal is not None:
             error = progress.refusal.error
             status = "Invalid" if isinstance(error, Invalid) else "OutOfSync"
+            if isinstance(error, StateEmpty):
+                status = "Missing"
             return Sync(status, error.reason, error)
         if progress.is_frozen:
             return Sync("Frozen", "Frozen", None)
@@ -89,12 +91,13 @@ class Status:
         """Gather what the sentence is made from."""
         progress, sync = self._progress, self.sync()
         live = self._publisher.live.get(DEFAULT_MODEL)
-        wish = progress.desired.model(DEFAULT_MODEL) if progress.desired else None
+        wanted = self._unmet()
         return Facts(
             sync=sync.status,
             live=live.version.version if live else None,
             since=self._switch.since.get(DEFAULT_MODEL, 0.0),
-            wanted=wish.active if wish else None,
+            wanted=str(wanted) if wanted else None,
+            folder=_folder(wanted),
             path=self._path,
             error=sync.error,
             retries=bool(progress.refusal and progress.refusal.retry_at),
@@ -102,6 +105,13 @@ class Status:
             down=self._publisher.down.get(live.version, "") if live else "",
             known=self._repository.listing().versions() if sync.status == "Missing" else (),
         )
+
+    def _unmet(self) -> ModelVersion | None:
+        """Name the wanted version that is not live, or else the default model's."""
+        wishes = self._progress.desired.models if self._progress.desired else ()
+        live = self._publisher.live_versions()
+        unmet = [wish for wish in wishes if live.get(wish.model) != wish.active]
+        return next((ModelVersion(w.model, w.active) for w in (*unmet, *wishes)), None)
 
     def summary(self) -> str:
         """Give the sentence."""
@@ -204,6 +214,13 @@ class Status:
             "worker_restarts": self.supervisor.restarts,
             "nursery_pid": self.nursery.pid or None,
         }
+
+
+def _folder(version: ModelVersion | None) -> str:
+    if version is None:
+        return ""
+    is_default = version.model == DEFAULT_MODEL
+    return version.version if is_default else f"{version.model}/{version.version}"
 
 
 def iso(at: float) -> str:

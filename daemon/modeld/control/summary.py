@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from modeld.errors import (
     ArtifactNotReady,
     BytesChanged,
+    DigestMismatch,
     HostDied,
     Invalid,
     LfsPointer,
@@ -17,6 +18,7 @@ from modeld.errors import (
     LoadTimeout,
     ManifestInvalid,
     ModeldError,
+    ModelNotFound,
     NewerSchema,
     NotTrusted,
     StateEmpty,
@@ -37,10 +39,12 @@ _ADVICE: dict[type[ModeldError], str] = {
     LfsPointer: "git lfs pull",
     VersionNotFound: "modeld versions; then correct {path} or add the version",
     ArtifactNotReady: "wait for the files, or go back: modeld rollback",
-    BytesChanged: "git checkout -- models/{wanted}",
+    ModelNotFound: "modeld versions; then correct {path} or add the model",
+    DigestMismatch: "git checkout -- models/{folder}, or correct its digest in {path}",
+    BytesChanged: "git checkout -- models/{folder}",
     NotTrusted: "pin its digest in {path}, or set MODELD_TRUST=any",
-    ManifestInvalid: "correct models/{wanted}/model.yaml",
-    UnknownFormat: "ls models/{wanted}",
+    ManifestInvalid: "correct models/{folder}/model.yaml",
+    UnknownFormat: "ls models/{folder}",
     LoadTimeout: "raise MODELD_LOAD_TIMEOUT, or go back: modeld rollback",
     HostDied: "read the log; or go back: modeld rollback",
     LoadFailed: "correct the model under a new version, or go back: git revert HEAD",
@@ -61,6 +65,8 @@ class Facts:
     is_fallback: bool = False
     down: str = ""
     known: tuple[str, ...] = ()
+    folder: str = ""
+    """Where the wanted version lies under `models/`."""
 
 
 def summarise(facts: Facts, now: float) -> str:
@@ -86,7 +92,8 @@ def _refusal(facts: Facts, error: ModeldError) -> str:
     if isinstance(error, Invalid | StateUnreadable):
         return f"{facts.path} is not applied: {reason}."
     again = " It will be tried again." if facts.retries else ""
-    return f"{facts.path} asks for {facts.wanted}: {reason}.{again}"
+    asks = f"asks for {facts.wanted}" if facts.wanted else "is not applied"
+    return f"{facts.path} {asks}: {reason}.{again}"
 
 
 def advise(facts: Facts) -> str:
@@ -100,7 +107,8 @@ def advise(facts: Facts) -> str:
     for kind in type(facts.error).__mro__:
         if kind in _ADVICE:
             known = facts.known[0] if facts.known else "v1"
-            return _ADVICE[kind].format(known=known, path=facts.path, wanted=facts.wanted)
+            folder = facts.folder or facts.wanted or "VERSION"
+            return _ADVICE[kind].format(known=known, path=facts.path, folder=folder)
     return "read the log"
 
 

@@ -17,6 +17,7 @@ from modeld.log import get_logger
 log = get_logger()
 
 _FRESH_SECONDS = 60.0
+_LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,35 @@ class Switch:
             self._fresh[version] = (time.monotonic(), ready)
             return ready
         digest = await self._loader.digest(version, named)
-        if digest != ready.spec.digest:
+        if pin is not None and pin != digest:
+            raise DigestMismatch(f"{version}: pinned to {pin[:19]}…, the files have {digest[:19]}…")
+        if digest == ready.spec.digest:
+            return ready
+        if pin is None:
             raise BytesChanged(
                 f"the files of {version} have changed since it was loaded; versions never change: "
                 "put the old files back and keep the new ones as another version"
             )
-        if pin is not None and pin != digest:
-            raise DigestMismatch(f"{version}: pinned to {pin[:19]}…, the files have {digest[:19]}…")
+        ready = await self._loader.load(version, named, pin)
+        self._fresh[version] = (time.monotonic(), ready)
         return ready
+
+    async def fingerprint(self, desired: DesiredState) -> tuple[str, ...]:
+        """Give what the files of the wanted versions are like: their digests, or why not."""
+        named = tuple(wish.model for wish in desired.models)
+        found = []
+        for wish in desired.models:
+            try:
+                version = ModelVersion(wish.model, wish.active)
+                found.append(await self._loader.digest(version, named))
+            except (ModeldError, OSError) as error:
+                found.append(str(error))
+        return tuple(found)
+
+    async def files_change(self, desired: DesiredState, known: tuple[str, ...]) -> None:
+        """Wait until the fingerprint is another than the known one."""
+        while known == await self.fingerprint(desired):  # noqa: ASYNC110 - the disk tells nobody
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def gather(self, desired: DesiredState) -> Gathered:
         """Load everything that a wish names; what fails is named and blocks nothing else."""
@@ -209,7 +231,7 @@ class Switch:
             if self._publisher.loaded.get(version) is not release:
                 release.last_used = time.monotonic()
                 loaded = {**self._publisher.loaded, version: release}
-                kept = self._without_idle(loaded, self._wanted)
+                kept = {**self._without_idle(loaded, self._wanted), version: release}
                 await self._publisher.publish(self._publisher.live, kept)
                 self._forget_fresh()
         return release.spec.id

@@ -46,10 +46,15 @@ def arm_timer(seconds: float) -> None:
 
 
 def reset_signals() -> None:
-    """Undo what the parent did to signals; Ctrl-C is the control process's business."""
-    for name in (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
+    """Undo what the parent did to signals, and leave being told to stop to the control process.
+
+    A supervisor that sends SIGTERM to the whole group must not end a host whose workers
+    still drain.
+    """
+    for name in (signal.SIGALRM, signal.SIGCHLD):
         signal.signal(name, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
 
 
 def trim_heap() -> None:

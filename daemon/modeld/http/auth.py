@@ -9,19 +9,12 @@ always when the server can be reached from elsewhere, the token decides.
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from modeld.errors import CrossSite, Forbidden, HostNotAllowed, Unauthorized
 
-_FORWARDING = (
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-)
+_FORWARDING = ("forwarded", "via", "x-real-ip")
 _SAME_SITE = ("same-origin", "none")
 
 
@@ -60,7 +53,7 @@ class AdminAccess:
         """Let the caller pass, or raise an `AccessError` that says what is missing."""
         if caller.is_control_socket:
             return
-        if self._is_open and any(name in caller.headers for name in _FORWARDING):
+        if self._is_open and any(map(is_forwarding, caller.headers)):
             self._is_open = False
         self._check_site(caller)
         if self._token is not None:
@@ -98,6 +91,20 @@ class AdminAccess:
             raise HostNotAllowed(
                 "the Host header is not a name of this machine with the server's port"
             )
+
+
+def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Put headers under lower-case names; one that comes twice must not hide the other."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
+
+
+def is_forwarding(name: str) -> bool:
+    """Tell whether a header, its name in lower case, is one that proxies add."""
+    return name in _FORWARDING or name.startswith("x-forwarded-")
 
 
 def _is_loopback(address: str) -> bool:

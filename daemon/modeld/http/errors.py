@@ -62,8 +62,9 @@ def body_of(error: ModeldError, request_id: str) -> bytes:
     known = getattr(error, "known", ())
     if known:
         content["known"] = list(known)
-    # A message may quote a header, whose strange bytes are no UTF-8.
-    return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace")
+    # A message may quote a header or a file name, whose strange bytes are no UTF-8; as escapes
+    # they would be half characters, which strict JSON parsers refuse.
+    return json.dumps(content, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
 def headers_of(error: ModeldError) -> dict[str, str]:

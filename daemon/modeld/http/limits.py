@@ -9,6 +9,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from aiohttp import hdrs
+
 from modeld.errors import (
     BodyTooLarge,
     UnsupportedCharset,
@@ -36,19 +38,19 @@ class RequestIds:
 
 def check_head(headers: Mapping[str, str], max_body: int) -> None:
     """Refuse a body that is coded, in another charset or too long, before it is read."""
-    coding = headers.get("Content-Encoding")
+    coding = headers.get(hdrs.CONTENT_ENCODING)
     if coding and coding.lower() != "identity":
         raise UnsupportedContentEncoding(
             f"Content-Encoding {coding[:40]} is not decoded: send the body as it is"
         )
-    content_type = headers.get("Content-Type")
+    content_type = headers.get(hdrs.CONTENT_TYPE)
     if content_type and (found := _CHARSET.search(content_type)):
         charset = found.group(1).lower()
         if charset not in ("utf-8", "utf8", "us-ascii"):
             raise UnsupportedCharset(f"charset {charset[:40]} is not supported: send UTF-8")
-    length = headers.get("Content-Length")
+    length = headers.get(hdrs.CONTENT_LENGTH)
     if length and length.isdecimal() and int(length) > max_body:
         raise BodyTooLarge(f"a body of {length} bytes is more than the {max_body} allowed")
-    expect = headers.get("Expect")
+    expect = headers.get(hdrs.EXPECT)
     if expect and expect.lower() != "100-continue":
         raise UnsupportedExpectation(f"Expect: {expect[:40]} is not supported")

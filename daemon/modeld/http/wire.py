@@ -8,8 +8,7 @@ JSON object names a key twice, the last one counts.
 """
 
 import difflib
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -30,20 +29,19 @@ from modeld.errors import (
 
 _NUMBERS = frozenset({int, float})
 _LARGEST_FLOAT32 = 3.4028235677973366e38  # above it a number rounds to infinity
+_TOO_LARGE = "this version reads 32-bit numbers, and one of these is larger than 3.4e38"
 _KEYS = ("features", "instances")
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Rows of one request: an array whose first axis counts them, or a list of texts."""
 
     values: Any
-    count: int
+    length: int
     is_single: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
+class Predictions(NamedTuple):
     """One prediction per row, and the probabilities where they were asked for."""
 
     values: list[Any]
@@ -57,10 +55,10 @@ def decode(body: bytes, signature: Signature, max_rows: int) -> Rows:
         signature.rank == 1
         and type(value) is list
         and key == "features"
-        and len(value) == signature.width
+        and 0 < len(value) == signature.width
         and _NUMBERS.issuperset(map(type, value))
     ):
-        return Rows(_array([value], signature), 1, is_single=True)
+        return Rows(_lone_array(value, signature), 1, is_single=True)
     is_single = key == "features" and _is_one_row(value, signature)
     rows = [value] if is_single else value
     if not isinstance(rows, list):
@@ -101,7 +99,8 @@ def encode(predictions: Predictions, rows: Rows, version: str, signature: Signat
         content["probabilities"] = scores[0] if rows.is_single else scores
         if signature.classes:
             content["classes"] = signature.classes
-    return orjson.dumps(content)
+    # The line end is for people at a terminal.
+    return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _parse(body: bytes) -> Any:
@@ -198,6 +197,16 @@ def _cell(value: Any, index: int, column: int, signature: Signature) -> float:
     )
 
 
+def _lone_array(row: list[float], signature: Signature) -> Any:
+    """Do for one row of numbers what `_array` does for many, in a third of the time."""
+    if (
+        signature.precision == 32
+        and not -_LARGEST_FLOAT32 <= min(row) <= max(row) <= _LARGEST_FLOAT32
+    ):
+        raise OutOfRange(_TOO_LARGE)
+    return np.array([row], dtype=np.float64)
+
+
 def _array(rows: list[Any], signature: Signature) -> Any:
     try:
         array = np.array(rows, dtype=np.float64)
@@ -208,9 +217,7 @@ def _array(rows: list[Any], signature: Signature) -> Any:
     if array.ndim != signature.rank + 1:
         raise WrongShape(f"expected rows of {signature.rank} dimension(s), got {array.ndim - 1}")
     if signature.precision == 32 and (np.abs(array) > _LARGEST_FLOAT32).any():
-        raise OutOfRange(
-            "this version reads 32-bit numbers, and one of these is larger than 3.4e38"
-        )
+        raise OutOfRange(_TOO_LARGE)
     return array
 
 

@@ -122,7 +122,7 @@ def check_listed(label: str, manifest: Manifest | None, files: Iterable[FileEntr
         raise DigestMismatch(
             f"{label}: {found.path}: expected sha256 {expected.sha256[:12]} "
             f"({expected.size} bytes), found {found.sha256[:12]} ({found.size} bytes); "
-            "versions never change; keep it as a new one: modeld add PATH"
+            "versions never change; keep it as a new one, in a folder of its own"
         )
 
 

@@ -1,6 +1,6 @@
 """Read `model.yaml`: what a version promises about its files, inputs and answers.
 
-A manifest is written by `modeld add` and may be written by hand, so that every
+A manifest may be written by hand, so that every
 key is optional. Without `files`, every file of the folder holds the model. What
 is given is read strictly, since a misspelt promise would be no promise.
 """

@@ -189,14 +189,15 @@ def _not_found(version: ModelVersion, listing: Listing) -> ModelNotFound | Versi
 
 def _advice(version: ModelVersion, listing: Listing) -> str:
     """Say how the version would come to be there."""
-    if version.model != DEFAULT_MODEL:
-        return f"to add it, put its files in models/{version.model}/{version.version}/"
-    if version.version in listing.models:
+    if version.model == DEFAULT_MODEL and version.version in listing.models:
         return (
             f"models/{version.version} has only folders in it, which makes it a model; "
             "to make it a version, put a file in it (model.yaml will do)"
         )
-    return f"to add it: modeld add PATH {version.version}"
+    path = (
+        version.version if version.model == DEFAULT_MODEL else f"{version.model}/{version.version}"
+    )
+    return f"to add it, put its files in models/{path}/"
 
 
 def _known(names: tuple[str, ...]) -> str:

@@ -100,6 +100,9 @@ class Batcher:
             outstanding[0].answer.done() or now - outstanding[0].since >= self._timeout
         ):
             _fail(outstanding.popleft(), DeadlineExceeded(f"no answer within {self._timeout:g} s"))
+        while self._queue and self._queue[0].answer.done():
+            # Nobody waits for these any more: they must not make the queue look full.
+            self._queue.popleft()
         self._timer = None
         if outstanding:
             left = self._timeout - (now - outstanding[0].since)
@@ -134,12 +137,12 @@ class Batcher:
                 self._queue.popleft()
                 continue
             if batch and (
-                rows + following.rows.count > _MAX_BATCH_ROWS
+                rows + following.rows.length > _MAX_BATCH_ROWS
                 or not self._can_join(batch[0], following)
             ):
                 break
             batch.append(self._queue.popleft())
-            rows += following.rows.count
+            rows += following.rows.length
         return batch
 
     def _can_join(self, first: _Waiting, other: _Waiting) -> bool:
@@ -152,7 +155,7 @@ class Batcher:
         )
 
     def _message(self, batch: list[_Waiting]) -> tuple[Batch, bytes]:
-        segments = tuple(waiting.rows.count for waiting in batch)
+        segments = tuple(waiting.rows.length for waiting in batch)
         if self._spec.signature.rank == 0:
             texts = [text for waiting in batch for text in waiting.rows.values]
             shape: tuple[int, ...] = (len(texts),)
@@ -206,7 +209,7 @@ def _deliver(batch: list[_Waiting], outcomes: tuple[Outcome, ...], payload: memo
         whole = _read(outcomes[0], payload, 0)[0]
         start = 0
         for waiting in batch:
-            end = start + waiting.rows.count
+            end = start + waiting.rows.length
             _settle(waiting, _part(whole, start, end))
             start = end
         return
@@ -237,10 +240,14 @@ def _part(whole: Predictions | Exception, start: int, end: int) -> Predictions |
 def _settle(waiting: _Waiting, answer: Predictions | Exception) -> None:
     if isinstance(answer, Exception):
         _fail(waiting, answer)
-    elif len(answer.values) != waiting.rows.count:
+    elif any(len(part) != waiting.rows.length for part in _parts(answer)):
         _fail(waiting, ModelOutputInvalid("the model gave another number of answers than rows"))
     elif not waiting.answer.done():
         waiting.answer.set_result(answer)
+
+
+def _parts(answer: Predictions) -> list[list[Any]]:
+    return [part for part in (answer.values, answer.probabilities) if part is not None]
 
 
 def _fail(waiting: _Waiting, error: Any) -> None:

@@ -20,7 +20,7 @@ from modeld.domain import WorkerSettings
 from modeld.errors import BadRequest, HeadersTooLarge, InternalError, ModeldError
 from modeld.http.errors import body_of, status_of
 from modeld.http.limits import RequestIds
-from modeld.http.response import Response
+from modeld.http.response import respond
 from modeld.log import get_logger
 
 log = get_logger()
@@ -52,7 +52,7 @@ class Handler(RequestHandler):
             log.error("http.failed", exc_info=exc)
         request_id = self.ids.of(None)
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
-        return Response(status_of(error), headers, body_of(error, request_id), must_close=True)
+        return respond(status_of(error), headers, body_of(error, request_id), must_close=True)
 
     def is_idle(self) -> bool:
         """Tell whether aiohttp waits for a next request.
@@ -62,6 +62,13 @@ class Handler(RequestHandler):
         """
         waiter: asyncio.Future[None] | None = self._waiter
         return waiter is not None and not waiter.done() and not self._messages
+
+    def has_requests(self) -> bool:
+        """Tell whether a head is complete whose request is not being answered yet.
+
+        Not the same as being busy: a handler that has not started is neither idle nor has any.
+        """
+        return bool(self._messages)
 
 
 def _error_for(status: int, exc: BaseException | None) -> ModeldError:
@@ -100,12 +107,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Forward the bytes; a head that is begun must be completed in time."""
         now = self._all.now()
-        was_idle = self._inner.is_idle()
         self.last_byte = now
         self._inner.data_received(data)
-        if not self._inner.is_idle():
+        if self._inner.has_requests():
             self.head_since = 0.0
-        elif was_idle and not self.head_since:
+        elif self._inner.is_idle() and not self.head_since:
             self.head_since = now
 
     def eof_received(self) -> bool:
@@ -206,7 +212,9 @@ class Connections:
         self._counted()
         if len(self._open) <= self._settings.max_connections:
             return
-        idle = [c for c in self._open if c is not connection and c.is_idle()]
+        # One that is closing already makes room for somebody else.
+        others = [c for c in self._open if c is not connection and not c.transport.is_closing()]
+        idle = [c for c in others if c.is_idle()]
         oldest = min(idle, key=lambda c: c.last_byte, default=connection)
         oldest.close()
 

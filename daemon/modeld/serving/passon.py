@@ -11,6 +11,7 @@ from itertools import count
 from aiohttp import web
 
 from modeld.errors import DeadlineExceeded
+from modeld.http.auth import is_forwarding
 from modeld.messages import AdminAnswer, AdminCall, Header, Message
 from modeld.serving.predictor import Reply
 
@@ -20,18 +21,12 @@ _HEADERS = frozenset(
         "accept",
         "authorization",
         "content-type",
-        "forwarded",
         "host",
         "if-match",
         "if-none-match",
         "origin",
         "sec-fetch-site",
         "traceparent",
-        "via",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-real-ip",
         "x-request-id",
     ]
 )
@@ -75,7 +70,7 @@ def _call(request: web.BaseRequest, number: int, request_id: str) -> AdminCall:
         headers=tuple(
             Header(name.lower(), value)
             for name, value in request.headers.items()
-            if name.lower() in _HEADERS
+            if name.lower() in _HEADERS or is_forwarding(name.lower())
         ),
         peer=_address(request, "peername"),
         local=_address(request, "sockname"),

@@ -6,7 +6,8 @@ Every way in ends here, so that limits, errors and metrics are the same for all.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from modeld.domain import ModelVersion, WorkerSettings
 from modeld.errors import (
@@ -26,17 +27,17 @@ from modeld.slots import Slots
 
 log = get_logger()
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _THREAD_BODY = 1 << 17
 """Bodies above this are parsed in a thread, so that they do not hold up the loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer, not yet bound to HTTP's framing."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NO_HEADERS
 
 
 class Predictor:

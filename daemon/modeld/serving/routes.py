@@ -9,15 +9,16 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
+from typing import NamedTuple
 
-from aiohttp import HttpVersion10, web
+from aiohttp import HttpVersion10, hdrs, web
+from multidict import istr
 
 from modeld.domain import WorkerSettings
 from modeld.errors import (
     BadRequest,
     BodyTimeout,
     BodyTooLarge,
-    Draining,
     InternalError,
     MethodNotAllowed,
     ModeldError,
@@ -25,7 +26,7 @@ from modeld.errors import (
 )
 from modeld.http.errors import body_of, headers_of, status_of
 from modeld.http.limits import RequestIds, check_head
-from modeld.http.response import Response
+from modeld.http.response import respond
 from modeld.log import get_logger
 from modeld.messages import Health
 from modeld.serving.passon import PassOn
@@ -36,7 +37,19 @@ log = get_logger()
 
 _BODY_SECONDS = 10.0
 
-Answer = Callable[[web.BaseRequest, bytes, str], Awaitable[Reply]]
+_REQUEST_ID = istr("X-Request-Id")
+
+
+class Asked(NamedTuple):
+    """A request whose body has been read. `query` is as it was sent."""
+
+    request: web.BaseRequest
+    query: str
+    body: bytes
+    request_id: str
+
+
+Answer = Callable[[Asked], Awaitable[Reply]]
 
 
 class Routes:
@@ -61,48 +74,51 @@ class Routes:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
         started = time.perf_counter()
-        request_id = self._ids.of(request.headers.get("X-Request-Id"))
+        request_id = self._ids.of(request.headers.get(_REQUEST_ID))
+        path, query = _split(request)
         try:
-            reply = await self._reply(request, request_id)
+            reply = await self._reply(request, path, query, request_id)
         except ModeldError as error:
             reply = Reply(status_of(error), body_of(error, request_id), headers_of(error))
         except Exception:
             # The last edge: a defect of ours becomes an answer, and the log has the traceback.
-            log.exception("http.failed", path=request.path, request_id=request_id)
+            log.exception("http.failed", path=path, request_id=request_id)
             failure = InternalError("an error inside modeld; the log says more")
             reply = Reply(500, body_of(failure, request_id))
         response = self._response(request, reply, request_id)
-        route = _route_name(request.path)
-        slot = _cached_slot(route, request.method, reply.status)
+        slot = _cached_slot(path, request.method, reply.status)
         self._slots.observe(slot, time.perf_counter() - started)
         return response
 
-    def _response(self, request: web.BaseRequest, reply: Reply, request_id: str) -> Response:
+    def _response(
+        self, request: web.BaseRequest, reply: Reply, request_id: str
+    ) -> web.StreamResponse:
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **reply.headers}
         must_close = self.is_draining or not request.content.is_eof()
-        return Response(reply.status, headers, reply.body, must_close=must_close)
+        return respond(reply.status, headers, reply.body, must_close=must_close)
 
-    async def _reply(self, request: web.BaseRequest, request_id: str) -> Reply:
+    async def _reply(
+        self, request: web.BaseRequest, path: str, query: str, request_id: str
+    ) -> Reply:
         if request.version < HttpVersion10:
             raise BadRequest("a request line ends in HTTP/1.1")
-        found = self._table.get(request.path)
-        answer: Answer
+        found = self._table.get(path)
         if found is None:
-            if not _is_passed_on(request.path):
+            if not _is_passed_on(path):
                 raise NotFound("no such route; GET / lists them")
-            answer = self._pass_on.answer
+            answer: Answer = self._pass
         else:
             methods, answer = found
             if request.method not in methods:
                 allowed = " or ".join(methods)
-                raise MethodNotAllowed(f"{request.path} takes {allowed}", methods)
+                raise MethodNotAllowed(f"{path} takes {allowed}", methods)
         body = await self._body(request) if request.can_read_body else b""
-        return await answer(request, body, request_id)
+        return await answer(Asked(request, query, body, request_id))
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         limit = self._settings.max_body
         check_head(request.headers, limit)
-        if "Expect" in request.headers:
+        if hdrs.EXPECT in request.headers:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # type: ignore[union-attr]
         try:
             if request.content.is_eof():
@@ -114,34 +130,39 @@ class Routes:
         except TimeoutError:
             raise BodyTimeout(f"the body did not arrive within {_BODY_SECONDS:g} s") from None
 
-    async def _predict(self, request: web.BaseRequest, body: bytes, request_id: str) -> Reply:
-        return await self._predictor.answer(request.query_string, body, request_id)
+    async def _predict(self, asked: Asked) -> Reply:
+        return await self._predictor.answer(asked.query, asked.body, asked.request_id)
 
-    async def _healthz(self, _request: web.BaseRequest, _body: bytes, _request_id: str) -> Reply:
+    async def _pass(self, asked: Asked) -> Reply:
+        return await self._pass_on.answer(asked.request, asked.body, asked.request_id)
+
+    async def _healthz(self, _asked: Asked) -> Reply:
         return Reply(200, self._health_body())
 
-    async def _readyz(self, _request: web.BaseRequest, _body: bytes, _request_id: str) -> Reply:
+    async def _readyz(self, _asked: Asked) -> Reply:
         is_ready = bool(self._predictor.snapshot.live) and not self.is_draining
         return Reply(200 if is_ready else 503, self._health_body())
 
     def _health_body(self) -> bytes:
         status = "draining" if self.is_draining else self.health.status
-        summary = (
-            str(Draining("This server is about to stop."))
-            if self.is_draining
-            else (self.health.summary)
-        )
-        return json.dumps({"status": status, "summary": summary}, ensure_ascii=False).encode()
+        summary = "This server is about to stop." if self.is_draining else self.health.summary
+        text = json.dumps({"status": status, "summary": summary}, ensure_ascii=False)
+        return text.encode(errors="replace") + b"\n"
 
 
 def _is_passed_on(path: str) -> bool:
     return path in ("/", "/metrics") or path == "/admin" or path.startswith("/admin/")
 
 
-def _route_name(path: str) -> str:
-    return "/admin" if path.startswith("/admin") else path
+def _split(request: web.BaseRequest) -> tuple[str, str]:
+    """Give path and query as they were sent: nothing is decoded twice, or read in two ways."""
+    target = request.raw_path
+    if not target.startswith("/"):
+        target = request.rel_url.raw_path_qs
+    path, _, query = target.partition("?")
+    return path, query
 
 
 @lru_cache(maxsize=1024)
-def _cached_slot(route: str, method: str, status: int) -> int:
-    return http_slot(route, method, status)
+def _cached_slot(path: str, method: str, status: int) -> int:
+    return http_slot("/admin" if path.startswith("/admin") else path, method, status)

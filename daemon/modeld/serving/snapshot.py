@@ -64,7 +64,7 @@ class InPlaceModel:
         self, rows: Rows, wants_probabilities: bool
     ) -> Predictions | asyncio.Future[Predictions]:
         """Answer at once where that is quick; raises `Overloaded` when too many wait."""
-        if rows.count * self._spec.row_seconds <= _ON_LOOP_SECONDS:
+        if rows.length * self._spec.row_seconds <= _ON_LOOP_SECONDS:
             return self._run(rows, wants_probabilities)
         if self._waiting >= self._settings.max_queue:
             raise Overloaded(f"{self._waiting} requests wait for {self._spec.version} already")
@@ -86,10 +86,10 @@ class InPlaceModel:
 
     def _run(self, rows: Rows, wants_probabilities: bool) -> Predictions:
         try:
-            values = _plain(self._model.predict(rows.values), rows.count)
+            values = _plain(self._model.predict(rows.values), rows.length)
             if not wants_probabilities:
                 return Predictions(values)
-            return Predictions(values, _plain(self._model.probabilities(rows.values), rows.count))
+            return Predictions(values, _plain(self._model.probabilities(rows.values), rows.length))
         except ModeldError:
             raise
         except Exception as error:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import socket
 import sys
 import threading
@@ -264,8 +263,6 @@ def main() -> None:
     """Run as `python -m modeld.serving.worker CONTROL LISTENER METRICS...`."""
     control, listener, *metrics = map(int, sys.argv[1:])
     reset_signals()
-    # The control process drains its workers; a signal to the whole group must not cut them.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.addaudithook(_forbid_pickles)
     check_aiohttp()
     uvloop.run(_main(control, listener, metrics))

@@ -171,8 +171,7 @@ class Admin:
         was_seen = False
         while True:
             progress = self._progress
-            applied = progress.applied
-            if applied and applied.wish.blob == blob and not applied.is_fallback:
+            if progress.is_served(blob):
                 return
             is_now = progress.observed is not None and progress.observed.blob == blob
             if was_seen and not is_now:

@@ -84,7 +84,9 @@ def json_answer(
     content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Answer:
     """Make an answer of a document."""
-    body = json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n"
+    text = json.dumps(content, ensure_ascii=False, indent=2)
+    # File names and models' messages in it may hold what UTF-8 cannot.
+    body = text.encode(errors="replace") + b"\n"
     return Answer(status, body, headers or {})
 
 

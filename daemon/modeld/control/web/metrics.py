@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from modeld.domain import ModelVersion
 from modeld.http.auth import AdminAccess
 from modeld.metrics import ReleaseLabels, Report, render
 from modeld.slots import Slots
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +98,5 @@ def _known(loader: Loader, live: set[ModelVersion]) -> set[ModelVersion]:
 
 def _resident_bytes(pid: str) -> int:
     with contextlib.suppress(OSError, IndexError, ValueError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
     return 0

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from modeld.control.web.calls import Answer, Calls
 from modeld.errors import BodyTooLarge
-from modeld.http.auth import Caller
+from modeld.http.auth import Caller, joined
 from modeld.http.errors import body_of, status_of
 from modeld.http.limits import RequestIds
-from modeld.http.response import Response
+from modeld.http.response import respond
 from modeld.log import get_logger
 
 log = get_logger()
@@ -63,7 +63,7 @@ class ControlServer:
         async with self._turn:
             if members():
                 self._leave_port()
-            elif self._on_port is None and self._is_open:
+            elif self._on_port is None and self._is_open and listener.fileno() >= 0:
                 await self._take_port(listener)
 
     async def _take_port(self, listener: socket.socket) -> None:
@@ -104,7 +104,7 @@ class ControlServer:
             answer = Answer(status_of(error), body_of(error, request_id))
             return _response(answer, request_id, must_close=True)
         caller = Caller(
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=joined(request.headers.items()),
             peer=_address(request, "peername"),
             local=_address(request, "sockname"),
             http_version=f"{request.version.major}.{request.version.minor}",
@@ -116,9 +116,9 @@ class ControlServer:
         return _response(answer, request_id, must_close=must_close)
 
 
-def _response(answer: Answer, request_id: str, *, must_close: bool) -> Response:
+def _response(answer: Answer, request_id: str, *, must_close: bool) -> web.StreamResponse:
     headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **answer.headers}
-    return Response(answer.status, headers, answer.body, must_close=must_close)
+    return respond(answer.status, headers, answer.body, must_close=must_close)
 
 
 def _address(request: web.BaseRequest, name: str) -> str:

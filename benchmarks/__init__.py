@@ -1,0 +1,1 @@
+"""Measure the speed and memory of modeld beside the servers that it is compared with."""

@@ -1,0 +1,83 @@
+import pytest
+
+from modeld.control.history import Target, rollback_target
+from modeld.control.ledger import Entry
+
+
+def entries(*changes: str) -> list[Entry]:
+    """Make a history of words like `v1`, or `rollback:v1` for other triggers than an admin's."""
+    made: list[Entry] = []
+    for change in changes:
+        trigger, _, version = change.rpartition(":")
+        previous = made[-1].version if made else None
+        made.append(
+            Entry(
+                number=len(made) + 1,
+                at=float(len(made)),
+                model="default",
+                version=version,
+                previous=previous,
+                digest="sha256:0",
+                trigger=trigger or "admin",
+                actor="",
+                reason="",
+                generation=len(made) + 1,
+                blob="",
+            )
+        )
+    return made
+
+
+STAYS = None
+
+
+@pytest.mark.parametrize(
+    ("changes", "version", "further"),
+    [
+        pytest.param([], STAYS, None, id="nothing was ever live"),
+        pytest.param(["start:v1"], STAYS, None, id="only one version"),
+        pytest.param(["v1", "v2"], "v1", None, id="to the one before"),
+        pytest.param(["v1", "v2", "rollback:v1"], STAYS, None, id="pressed twice"),
+        pytest.param(["v0", "v1", "v2"], "v1", None, id="one step back"),
+        pytest.param(["v0", "v1", "v2", "rollback:v1"], STAYS, "v0", id="could go further"),
+        pytest.param(
+            ["v0", "v1", "v2", "rollback:v1", "rollback:v0"], STAYS, None, id="went further"
+        ),
+        pytest.param(
+            ["v0", "v1", "v2", "rollback:v0"], STAYS, None, id="the first: nothing lies further"
+        ),
+        pytest.param(["v0", "v1", "v2", "v3", "rollback:v1"], STAYS, "v0", id="two steps at once"),
+        pytest.param(["v1", "v2", "rollback:v1", "v2"], "v1", None, id="promoted again"),
+        pytest.param(
+            ["v1", "v2", "rollback:v1", "v2", "rollback:v1"], STAYS, None, id="and back again"
+        ),
+        pytest.param(
+            ["v1", "v2", "rollback:v1", "v3"], "v1", None, id="past the one that was left"
+        ),
+        pytest.param(
+            ["v0", "v1", "v2", "rollback:v1", "v3", "rollback:v1"], STAYS, "v0", id="left two"
+        ),
+        pytest.param(
+            ["v0", "v1", "v2", "rollback:v0", "v3"], "v0", None, id="new after a long way back"
+        ),
+        pytest.param(
+            ["v0", "v1", "v2", "rollback:v0", "v3", "rollback:v0"], STAYS, None, id="back to it"
+        ),
+        pytest.param(["file:v1", "file:v2"], "v1", None, id="deployed by git"),
+        pytest.param(["file:v1", "file:v2", "file:v1"], "v2", None, id="reverted by git"),
+        pytest.param(
+            ["file:v1", "file:v2", "file:v1", "rollback:v2"], STAYS, None, id="and undone here"
+        ),
+        pytest.param(
+            ["v1", "v2", "rollback:v1", "file:v2"], "v1", None, id="brought back by a deploy"
+        ),
+        pytest.param(["v1", "v1"], STAYS, None, id="the same twice"),
+        pytest.param(["v1", "v2", "v2"], "v1", None, id="the newest twice"),
+        pytest.param(["v1", "v2", "rollback:v0"], STAYS, "v1", id="to one that never was live"),
+        pytest.param(["start:v2", "rollback:v1"], STAYS, None, id="what was left is no target"),
+    ],
+)
+def test_where_a_rollback_goes(
+    changes: list[str], version: str | None, further: str | None
+) -> None:
+    assert rollback_target(entries(*changes)) == Target(version, further)

@@ -1,0 +1,299 @@
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modeld.domain import ModelVersion, ReleaseSpec, Signature, WorkerSettings
+from modeld.errors import (
+    DeadlineExceeded,
+    LoadFailed,
+    ModeldError,
+    ModelError,
+    ModelOutputInvalid,
+    OutOfRange,
+    Overloaded,
+)
+from modeld.http.wire import Predictions, Rows
+from modeld.serving.snapshot import (
+    EMPTY,
+    HostedModel,
+    InPlaceModel,
+    Opener,
+    Release,
+    Snapshot,
+)
+from modeld.slots import Slots, release_slot
+from tests.runtimes import onnx_files
+
+SETTINGS = WorkerSettings(
+    slot=0,
+    max_body=1 << 20,
+    max_rows=100,
+    max_queue=2,
+    max_connections=10,
+    keepalive=75,
+    request_timeout=10,
+    load_timeout=10,
+    drain_delay=0,
+    drain_timeout=1,
+)
+SPEC = ReleaseSpec(
+    id=1,
+    version=ModelVersion("default", "v1"),
+    digest="sha256:0",
+    runtime="onnx",
+    path="",
+    host=0,
+    signature=Signature(width=2),
+    row_seconds=0.00001,
+    slot=release_slot(0),
+)
+ONE = Rows(np.array([[1.0, 2.0]]), 1, is_single=True)
+
+
+class Fake:
+    """A model that does what a test says."""
+
+    signature = Signature(width=2)
+
+    def __init__(self, predict: Callable[[Any], Any]) -> None:
+        self.predict = predict
+
+    def probabilities(self, rows: Any) -> Any:
+        return np.tile([0.25, 0.75], (len(rows), 1))
+
+
+def raise_it(error: Exception) -> Callable[[Any], Any]:
+    def predict(_rows: Any) -> Any:
+        raise error
+
+    return predict
+
+
+def in_place(predict: Callable[[Any], Any], row_seconds: float = 0.00001) -> InPlaceModel:
+    return InPlaceModel(replace(SPEC, row_seconds=row_seconds), Fake(predict), SETTINGS)
+
+
+async def answer(model: InPlaceModel, rows: Rows = ONE, proba: bool = False) -> Predictions:
+    found = model.predict(rows, proba)
+    async with asyncio.timeout(10):
+        return await found if isinstance(found, asyncio.Future) else found
+
+
+# In place
+
+
+@pytest.mark.parametrize(
+    ("row_seconds", "count", "is_on_loop"),
+    [(0.0002, 1, True), (0.00021, 1, False), (0.00001, 20, True), (0.00001, 21, False)],
+)
+async def test_only_quick_work_is_done_on_the_loop(
+    row_seconds: float, count: int, is_on_loop: bool
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def predict(rows: Any) -> Any:
+        threads.append(threading.current_thread())
+        return rows[:, 0]
+
+    model = in_place(predict, row_seconds)
+
+    found = await answer(model, Rows(np.ones((count, 2)), count, is_single=False))
+
+    assert found == Predictions([1.0] * count)
+    assert (threads == [threading.main_thread()]) is is_on_loop
+    model.close()
+
+
+async def test_probabilities_are_given_where_they_are_asked_for() -> None:
+    model = in_place(lambda rows: rows[:, 0])
+
+    assert await answer(model, proba=True) == Predictions([1.0], [[0.25, 0.75]])
+    model.close()
+
+
+@pytest.mark.parametrize("row_seconds", [0.0, 0.001], ids=["on the loop", "in the thread"])
+@pytest.mark.parametrize(
+    ("predict", "error"),
+    [
+        (raise_it(RuntimeError("a graph met something")), ModelError),
+        (raise_it(OutOfRange("too large")), OutOfRange),
+        (lambda rows: rows[:, 0] * np.nan, ModelOutputInvalid),
+        (lambda _: [1, 2, 3], ModelOutputInvalid),
+        (lambda _: None, ModelOutputInvalid),
+    ],
+)
+async def test_whatever_a_model_does_is_an_error_of_ours(
+    predict: Callable[[Any], Any], error: type[ModeldError], row_seconds: float
+) -> None:
+    model = in_place(predict, row_seconds)
+
+    with pytest.raises(error):
+        await answer(model)
+    model.close()
+
+
+async def test_one_that_is_busy_refuses_what_exceeds_its_queue() -> None:
+    go = threading.Event()
+    model = in_place(lambda rows: go.wait(10) and rows[:, 0], 0.001)
+    asked = [asyncio.ensure_future(answer(model)) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded, match="2 requests wait for v1"):
+        await answer(model)
+
+    go.set()
+    assert await asyncio.gather(*asked) == [Predictions([1.0])] * 2
+    assert await answer(model) == Predictions([1.0])
+    model.close()
+
+
+async def test_time_in_the_thread_is_bounded() -> None:
+    go = threading.Event()
+    model = InPlaceModel(
+        replace(SPEC, row_seconds=1.0),
+        Fake(lambda rows: go.wait(10) and rows[:, 0]),
+        replace(SETTINGS, request_timeout=0.02),
+    )
+
+    with pytest.raises(DeadlineExceeded):
+        await answer(model)
+
+    go.set()
+    model.close()
+
+
+# Releases and snapshots
+
+
+class Closing:
+    """A model of which only its end matters."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def release_of(name: str = "v1") -> tuple[Release, Closing]:
+    model: Any = Closing()
+    return Release(replace(SPEC, version=ModelVersion("default", name)), model), model
+
+
+def test_a_release_names_what_answered() -> None:
+    release, _ = release_of("v7")
+
+    assert release.headers == {"X-Model-Version": "v7", "X-Model-Runtime": "onnx"}
+
+
+def test_an_idle_release_closes_at_once() -> None:
+    release, model = release_of()
+
+    release.enter()
+    release.leave()
+    assert model.closed == 0
+    release.retire()
+
+    assert model.closed == 1
+
+
+def test_a_retired_release_closes_with_its_last_request() -> None:
+    release, model = release_of()
+    release.enter()
+    release.enter()
+
+    release.retire()
+    release.leave()
+    assert model.closed == 0
+    release.leave()
+
+    assert model.closed == 1
+
+
+def test_a_switch_retires_what_the_next_snapshot_lacks() -> None:
+    (first, one), (second, other) = release_of("v1"), release_of("v2")
+    both = Snapshot(1, {"default": first}, {first.spec.version: first, second.spec.version: second})
+    rest = Snapshot(2, {"default": second}, {second.spec.version: second})
+
+    both.retire_all_but(rest)
+
+    assert (one.closed, other.closed) == (1, 0)
+
+
+def test_a_version_that_was_loaded_again_is_another_release() -> None:
+    (old, closed), (new, open_) = release_of("v1"), release_of("v1")
+    before = Snapshot(1, {"default": old}, {old.spec.version: old})
+
+    before.retire_all_but(Snapshot(2, {"default": new}, {new.spec.version: new}))
+
+    assert (closed.closed, open_.closed) == (1, 0)
+
+
+def test_the_first_snapshot_is_empty() -> None:
+    EMPTY.retire_all_but(EMPTY)
+
+    assert not EMPTY.live
+    assert not EMPTY.releases
+
+
+# Hosted
+
+
+async def test_a_hosted_model_leaves_its_host_when_it_closes(slots: Slots) -> None:
+    ours, theirs = socket.socketpair()
+    model = HostedModel(replace(SPEC, host=1), slots, SETTINGS)
+    model.attach(ours)
+
+    model.close()
+
+    with theirs:
+        theirs.settimeout(10)
+        assert theirs.recv(1) == b""
+
+
+# Opening
+
+
+@pytest.fixture
+async def opener() -> Opener:
+    return Opener()
+
+
+async def test_a_session_is_opened_by_path(opener: Opener, tmp_path: Path) -> None:
+    path = onnx_files.save(tmp_path / "m.onnx", onnx_files.regression())
+
+    model = await opener.open(path)
+
+    assert model.predict(np.array([[1.0, 2.0]])).tolist() == [[3.0]]
+
+
+async def test_what_cannot_be_opened_is_told(opener: Opener, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"nonsense")
+
+    with pytest.raises(LoadFailed):
+        await opener.open(str(path))
+
+
+async def test_opening_yields_to_everybody_else(opener: Opener, tmp_path: Path) -> None:
+    """Only the thread that opens is slow: the worker's own pace stays."""
+    path = onnx_files.save(tmp_path / "m.onnx", onnx_files.regression())
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+
+    await opener.open(path)
+
+    niceness = {
+        thread.name: os.getpriority(os.PRIO_PROCESS, thread.native_id or 0)
+        for thread in threading.enumerate()
+    }
+    assert next(nice for name, nice in niceness.items() if name.startswith("opener")) == 19
+    assert os.getpriority(os.PRIO_PROCESS, threading.main_thread().native_id or 0) == before
