@@ -532,6 +532,7 @@ def test_a_server_takes_the_socket_that_it_is_passed(
 
 def test_a_passed_socket_outlives_the_server(repository: Server, passed: socket.socket) -> None:
     launch_with(repository, passed)
+    repository.wait_until_live("v1")
     port = repository.port
     assert repository.stop() == 0
 
