@@ -139,6 +139,7 @@ class AdminCall:
     target: str
     headers: tuple[Header, ...]
     peer: str
+    peer_port: int
     local: str
     http_version: str
     request_id: str

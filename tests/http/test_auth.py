@@ -1,9 +1,12 @@
+import os
 from dataclasses import replace
 
 import pytest
 
 from modeld.errors import AccessError, CrossSite, Forbidden, HostNotAllowed, Unauthorized
 from modeld.http.auth import AdminAccess, Caller, is_forwarding, joined
+from modeld.http.peer import UNKNOWN
+from tests.support.owners import unknown_owner
 
 PORT = 8000
 TOKEN = "correct horse battery"
@@ -11,11 +14,15 @@ LOCAL = Caller({"host": f"localhost:{PORT}"}, "127.0.0.1", "127.0.0.1", "1.1")
 
 
 def local_only() -> AdminAccess:
-    return AdminAccess(token=None, port=PORT, is_loopback=True, public_url="")
+    return AdminAccess(
+        token=None, port=PORT, is_loopback=True, public_url="", owner_of=unknown_owner
+    )
 
 
 def with_token(public_url: str = "") -> AdminAccess:
-    return AdminAccess(token=TOKEN, port=PORT, is_loopback=False, public_url=public_url)
+    return AdminAccess(
+        token=TOKEN, port=PORT, is_loopback=False, public_url=public_url, owner_of=unknown_owner
+    )
 
 
 def having(**headers: str) -> Caller:
@@ -119,14 +126,22 @@ def test_a_foreign_page_with_such_a_header_closes_it_too() -> None:
 def test_it_is_open_only_where_nobody_else_can_come(
     is_loopback: bool, public_url: str, is_open: bool
 ) -> None:
-    access = AdminAccess(token=None, port=PORT, is_loopback=is_loopback, public_url=public_url)
+    access = AdminAccess(
+        token=None,
+        port=PORT,
+        is_loopback=is_loopback,
+        public_url=public_url,
+        owner_of=unknown_owner,
+    )
 
     assert access.is_open is is_open
     assert judge(access, LOCAL) is (None if is_open else Forbidden)
 
 
 def test_with_a_token_it_is_never_open() -> None:
-    access = AdminAccess(token=TOKEN, port=PORT, is_loopback=True, public_url="")
+    access = AdminAccess(
+        token=TOKEN, port=PORT, is_loopback=True, public_url="", owner_of=unknown_owner
+    )
 
     assert not access.is_open
     assert judge(access, LOCAL) is Unauthorized
@@ -165,7 +180,9 @@ def test_no_token_is_not_an_empty_one() -> None:
 
 @pytest.mark.parametrize("token", ["tökén", "пароль", "密碼"])
 def test_a_token_may_be_of_any_letters(token: str) -> None:
-    access = AdminAccess(token=token, port=PORT, is_loopback=False, public_url="")
+    access = AdminAccess(
+        token=token, port=PORT, is_loopback=False, public_url="", owner_of=unknown_owner
+    )
 
     assert judge(access, having(authorization=f"Bearer {token}")) is None
     assert judge(access, having(authorization="Bearer token")) is Unauthorized
@@ -227,7 +244,9 @@ def test_the_control_socket_closes_nothing() -> None:
     (8080, "localhost", False), (80, "example.org", False),
 ])  # fmt: skip
 def test_the_usual_port_need_not_be_said(port: int, host: str, is_right: bool) -> None:
-    access = AdminAccess(token=None, port=port, is_loopback=True, public_url="")
+    access = AdminAccess(
+        token=None, port=port, is_loopback=True, public_url="", owner_of=unknown_owner
+    )
 
     assert judge(access, having(host=host)) is (None if is_right else HostNotAllowed)
 
@@ -243,3 +262,23 @@ def test_a_header_that_comes_twice_does_not_hide_the_first() -> None:
 @pytest.mark.parametrize("name", ["host", "x-forward", "forwarded-for", "x-request-id"])
 def test_other_headers_are_not_a_proxy_s(name: str) -> None:
     assert not is_forwarding(name)
+
+
+@pytest.mark.parametrize(
+    ("owner", "verdict"),
+    [
+        pytest.param(os.getuid(), None, id="the same user"),
+        pytest.param(0, None, id="root"),
+        pytest.param(os.getuid() + 1, Forbidden, id="another user, a proxy perhaps"),
+        pytest.param(UNKNOWN, Forbidden, id="a connection that is gone"),
+        pytest.param(None, None, id="a system that does not tell"),
+    ],
+)
+def test_a_local_caller_must_be_the_user_of_the_server(
+    owner: int | None, verdict: type[AccessError] | None
+) -> None:
+    access = AdminAccess(
+        token=None, port=PORT, is_loopback=True, public_url="", owner_of=lambda *_: owner
+    )
+
+    assert judge(access, LOCAL) is verdict

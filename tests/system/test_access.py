@@ -1,6 +1,7 @@
 """Nobody but who may reaches the admin API: proxies, pages of other sites, wrong tokens."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,18 @@ def test_no_admin_route_is_reachable_through_a_bare_nginx(running: Server, tmp_p
         check_all_refused(running, port, 403)
 
     assert running.live() == "v1"  # the way that is not through it is still open
+
+
+if os.getuid() == 0:  # only then does nginx run as a user of its own
+
+    def test_no_admin_route_is_reachable_through_an_nginx_that_speaks_http_1_1(
+        running: Server, tmp_path: Path
+    ) -> None:
+        """The default of newer releases: no header tells of the proxy."""
+        with nginx_before(running.port, tmp_path / "nginx", "proxy_http_version 1.1;") as port:
+            check_all_refused(running, port, 403)
+
+        assert running.live() == "v1"
 
 
 def test_predictions_work_through_a_bare_nginx(running: Server, tmp_path: Path) -> None:

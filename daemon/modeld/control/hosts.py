@@ -43,10 +43,13 @@ class Host:
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._ending: asyncio.Task[None] | None = None
         self.is_alive = True
+        self._is_killed = False
 
     def born(self, pid: int, pidfd: int) -> None:
-        """Note how the system names the process."""
+        """Note how the system names the process; one that was killed before is ended now."""
         self.pid, self._pidfd = pid, pidfd
+        if self._is_killed:
+            self.kill()
 
     def exited(self, status: int) -> None:
         """Note how the process ended."""
@@ -77,7 +80,8 @@ class Host:
         self._channel.close()
 
     def kill(self) -> None:
-        """End the process now."""
+        """End the process now, or as soon as the nursery has told its name."""
+        self._is_killed = True
         self.leave()
         with contextlib.suppress(ProcessLookupError):
             if self._pidfd >= 0:

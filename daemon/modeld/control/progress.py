@@ -6,7 +6,7 @@ is woken by it.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 from modeld.control.ledger import Ledger
@@ -17,6 +17,8 @@ from modeld.errors import ModeldError, RuntimeUnwritable, WishError
 from modeld.log import get_logger
 
 log = get_logger()
+
+_SEEN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Progress:
         self._changed: asyncio.Future[None] | None = None
         self.observed: StateDocument | None = None
         self.observed_at = 0.0
+        self.seen: deque[str] = deque(maxlen=_SEEN)
+        """The newest blobs, in the order in which they were seen."""
         self.desired: DesiredState | None = None
         self.generation = ledger.generation()
         self.attempted = 0
@@ -77,6 +81,7 @@ class Progress:
     def note(self, document: StateDocument) -> None:
         """A text was seen that is another than the one before."""
         self.observed, self.observed_at = document, time.time()
+        self.seen.append(document.blob)
         self.refusal = None
         self.generation += 1
         try:

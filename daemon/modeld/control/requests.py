@@ -92,6 +92,7 @@ class Requests:
             call.peer,
             call.local,
             call.http_version,
+            call.peer_port,
         )
         answer = await self._calls.answer(call.method, call.target, caller, body, call.request_id)
         headers = tuple(Header(name, value) for name, value in answer.headers.items())

@@ -1,18 +1,21 @@
 """Decide who may use the admin API.
 
 Without a token only a caller that is provably on this machine may: over loopback, by a
-local name, with no page of another site and no proxy in between. One request that
-carries a proxy's header closes that way for the life of the process. With a token, and
-always when the server can be reached from elsewhere, the token decides.
+local name, as the server's own user, with no page of another site and no proxy in
+between. One request that carries a proxy's header closes that way for the life of the
+process. With a token, and always when the server can be reached from elsewhere, the
+token decides.
 """
 
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from modeld.errors import CrossSite, Forbidden, HostNotAllowed, Unauthorized
+from modeld.http.peer import owner_of
 
 _FORWARDING = ("forwarded", "via", "x-real-ip")
 _SAME_SITE = ("same-origin", "none")
@@ -26,13 +29,23 @@ class Caller:
     peer: str
     local: str
     http_version: str
+    peer_port: int = 0
     is_control_socket: bool = False
 
 
 class AdminAccess:
     """The rules for one server."""
 
-    def __init__(self, *, token: str | None, port: int, is_loopback: bool, public_url: str) -> None:
+    def __init__(
+        self,
+        *,
+        token: str | None,
+        port: int,
+        is_loopback: bool,
+        public_url: str,
+        owner_of: Callable[[str, int], int | None] = owner_of,
+    ) -> None:
+        self._owner_of = owner_of
         self._token = hashlib.sha256(token.encode()).digest() if token else None
         names = ("localhost", "127.0.0.1", "[::1]")
         self._hosts = {f"{name}:{port}" for name in names}
@@ -87,6 +100,10 @@ class AdminAccess:
             )
         if not (_is_loopback(caller.peer) and _is_loopback(caller.local)):
             raise Forbidden("without a token the admin API is for this machine alone")
+        owner = self._owner_of(caller.peer, caller.peer_port)
+        if owner not in (None, 0, os.getuid()):
+            # A proxy in front may speak HTTP/1.1 and add no header; it has a user of its own.
+            raise Forbidden("without a token the admin API is for the user who runs the server")
         if caller.headers.get("host", "").lower() not in self._hosts:
             raise HostNotAllowed(
                 "the Host header is not a name of this machine with the server's port"

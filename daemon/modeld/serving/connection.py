@@ -27,6 +27,7 @@ log = get_logger()
 
 _SWEEP_SECONDS = 0.25
 _DRAIN_IDLE_SECONDS = 1.0
+_LINGER_SECONDS = 2.0
 
 Route = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -190,6 +191,7 @@ class Connections:
             loop=self._loop,
             access_log=None,  # type: ignore[arg-type]
             auto_decompress=False,
+            lingering_time=_LINGER_SECONDS,
             keepalive_timeout=self._settings.keepalive * 2 + 60,
         )
 

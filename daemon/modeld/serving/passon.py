@@ -63,6 +63,7 @@ class PassOn:
 
 
 def _call(request: web.BaseRequest, number: int, request_id: str) -> AdminCall:
+    peer, peer_port = _address(request, "peername")
     return AdminCall(
         id=number,
         method=request.method,
@@ -72,14 +73,15 @@ def _call(request: web.BaseRequest, number: int, request_id: str) -> AdminCall:
             for name, value in request.headers.items()
             if name.lower() in _HEADERS or is_forwarding(name.lower())
         ),
-        peer=_address(request, "peername"),
-        local=_address(request, "sockname"),
+        peer=peer,
+        peer_port=peer_port,
+        local=_address(request, "sockname")[0],
         http_version=f"{request.version.major}.{request.version.minor}",
         request_id=request_id,
     )
 
 
-def _address(request: web.BaseRequest, name: str) -> str:
+def _address(request: web.BaseRequest, name: str) -> tuple[str, int]:
     transport = request.transport
     address = transport.get_extra_info(name) if transport is not None else None
-    return str(address[0]) if isinstance(address, tuple) else ""
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else ("", 0)

@@ -6,6 +6,7 @@ import pytest
 from modeld.control.web.calls import Answer, Call, Calls, json_answer
 from modeld.errors import Overloaded, VersionNotFound
 from modeld.http.auth import AdminAccess, Caller
+from tests.support.owners import unknown_owner
 
 LOCAL = Caller(
     {"host": "localhost:8000", "content-type": "application/json"}, "127.0.0.1", "127.0.0.1", "1.1"
@@ -35,7 +36,9 @@ async def be_busy(_call: Call) -> Answer:
 
 @pytest.fixture
 def calls() -> Calls:
-    access = AdminAccess(token=None, port=8000, is_loopback=True, public_url="")
+    access = AdminAccess(
+        token=None, port=8000, is_loopback=True, public_url="", owner_of=unknown_owner
+    )
     calls = Calls(access)
     calls.add("POST", "/admin/echo", echo)
     calls.add("GET", "/admin/look", look)

@@ -168,7 +168,7 @@ class Admin:
         return await self._get_status(call)
 
     async def _until_decided(self, blob: str) -> None:
-        was_seen = False
+        was_seen = blob in self._progress.seen
         while True:
             progress = self._progress
             if progress.is_served(blob):

@@ -103,10 +103,12 @@ class ControlServer:
             error = BodyTooLarge(f"the body is longer than {_MAX_BODY} bytes")
             answer = Answer(status_of(error), body_of(error, request_id))
             return _response(answer, request_id, must_close=True)
+        peer, peer_port = _address(request, "peername")
         caller = Caller(
             headers=joined(request.headers.items()),
-            peer=_address(request, "peername"),
-            local=_address(request, "sockname"),
+            peer=peer,
+            peer_port=peer_port,
+            local=_address(request, "sockname")[0],
             http_version=f"{request.version.major}.{request.version.minor}",
             is_control_socket=is_control_socket,
         )
@@ -121,10 +123,10 @@ def _response(answer: Answer, request_id: str, *, must_close: bool) -> web.Strea
     return respond(answer.status, headers, answer.body, must_close=must_close)
 
 
-def _address(request: web.BaseRequest, name: str) -> str:
+def _address(request: web.BaseRequest, name: str) -> tuple[str, int]:
     transport = request.transport
     address = transport.get_extra_info(name) if transport is not None else None
-    return str(address[0]) if isinstance(address, tuple) else ""
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else ("", 0)
 
 
 def socket_path(runtime: Path) -> Path:
