@@ -663,3 +663,14 @@ def test_sets_and_hand_edits_come_to_one_order(at_v1: Server) -> None:
     eventually(lambda: at_v1.status()["sync"]["status"] == "Synced", "all well")
     assert at_v1.state.read_text() == f"active: {at_v1.live()}\n"
     assert at_v1.predict(ROW).json["model_version"] == at_v1.live()
+
+
+def test_waiting_for_what_was_overtaken_before_is_told_at_once(at_v1: Server) -> None:
+    overtaken = at_v1.write_state("active: v2\n")
+    at_v1.wait_until_live("v2")
+    at_v1.write_state("active: v1\n")
+    at_v1.wait_until_live("v1")
+
+    answer = wait(at_v1, overtaken)
+
+    check_error(answer, 409, "superseded")

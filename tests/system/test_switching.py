@@ -41,7 +41,7 @@ def test_a_copy_that_was_still_going_on_is_tried_again_when_it_is_complete(serve
     path.write_bytes(data)
 
     server.wait_until_live("v3")
-    assert server.status()["sync"]["status"] == "Synced"
+    eventually(lambda: server.status()["sync"]["status"] == "Synced", "synced")
 
 
 class SlowToLoad:

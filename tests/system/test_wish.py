@@ -340,7 +340,7 @@ def test_a_wish_may_come_before_its_version(at_v1: Server) -> None:
     shutil.copytree(ROOT / "models" / "v2", at_v1.models / "late")
 
     at_v1.wait_until_live("late")
-    assert at_v1.status()["sync"]["status"] == "Synced"
+    eventually(lambda: at_v1.status()["sync"]["status"] == "Synced", "synced")
 
 
 def test_a_version_may_be_copied_slowly(at_v1: Server) -> None:

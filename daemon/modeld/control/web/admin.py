@@ -21,6 +21,7 @@ from modeld.errors import (
     Superseded,
     UnknownField,
     WaitTimeout,
+    WishError,
     WrongType,
 )
 from modeld.repository.digest import DigestCache, digest_of
@@ -158,17 +159,23 @@ class Admin:
             raise InvalidParameter("blob is missing: git rev-parse HEAD:state/active.yaml")
         seconds = call.number("timeout", 120.0, _LONGEST_WAIT)
         self._reconciler.wake()
+        was_seen = blob in self._progress.seen and not await self._is_in_file(blob)
         try:
             async with asyncio.timeout(seconds):
-                await self._until_decided(blob)
+                await self._until_decided(blob, was_seen=was_seen)
         except TimeoutError:
             raise WaitTimeout(
                 f"{blob[:12]} was not applied within {seconds:g} s. {self._status.summary()}"
             ) from None
         return await self._get_status(call)
 
-    async def _until_decided(self, blob: str) -> None:
-        was_seen = blob in self._progress.seen
+    async def _is_in_file(self, blob: str) -> bool:
+        try:
+            return (await self._reconciler.read()).blob == blob
+        except WishError:
+            return False
+
+    async def _until_decided(self, blob: str, *, was_seen: bool) -> None:
         while True:
             progress = self._progress
             if progress.is_served(blob):
