@@ -135,8 +135,8 @@ class WorkerSettings:
 class Artifact:
     """A version's files, staged in a private folder and hashed there.
 
-    `path` is the file or folder that the runtime opens. `sizes` has one entry per
-    file that holds the model. `samples` is empty when there are no golden samples.
+    `path` is the file or folder that the runtime opens; `size` is that of all files in
+    bytes. `samples` is empty when there are no golden samples.
     """
 
     version: ModelVersion

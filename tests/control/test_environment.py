@@ -36,6 +36,7 @@ def test_a_host_gets_a_short_list() -> None:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
 
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from modeld.control.changes import Cause, Gathered, Wish
 from modeld.control.ledger import Entry, Ledger
 from modeld.control.operations import Changed, Operations, Running, SetActive
 from modeld.control.progress import Applied
-from modeld.control.switch import Cause, Gathered, Wish
 from modeld.desired.document import DesiredState, blob_id, parse
 from modeld.desired.file import StateDocument
 from modeld.domain import ModelVersion
@@ -84,11 +84,12 @@ class World:
         if version.version == "broken":
             raise LoadFailed("broken: it does not open")
 
-    async def gather(self, desired: DesiredState) -> Gathered:
+    async def gather_one(self, version: ModelVersion, desired: DesiredState) -> Gathered:
+        await self.load(version, desired)
         release: Any = SimpleNamespace(
             spec=SimpleNamespace(digest=f"sha256:{desired.models[0].active}")
         )
-        return Gathered({"default": release}, (), {})
+        return Gathered({"default": release}, {})
 
     # As a reconciler
 

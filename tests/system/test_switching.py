@@ -80,3 +80,28 @@ def test_a_rollback_without_a_server_is_remembered(server: Server) -> None:
     assert "now asks for v1" in done.stdout
     answer = server.admin("rollback", {})
     assert (answer.json["active"], answer.json["unchanged"]) == ("v1", True)
+
+
+def test_a_rollback_from_what_was_never_live_stays_and_says_so_in_the_file(server: Server) -> None:
+    server.admin("set-active-version", {"version": "v2"})
+    blob = server.write_state("active: v404\n")
+    eventually(lambda: (server.status()["last_refused"] or {}).get("blob") == blob, "refused")
+
+    answer = server.admin("rollback", {})
+
+    assert (answer.json["active"], answer.json["written"]) == ("v2", True)
+    assert server.state.read_text() == "active: v2\n"
+    assert server.status()["sync"]["status"] == "Synced"
+
+
+def test_a_further_version_that_is_slow_to_load_delays_nothing(server: Server) -> None:
+    (server.add_version("slow") / "model.pkl").write_bytes(pickle.dumps(SlowToLoad()))
+    server.expects_tracebacks = True
+    began = time.monotonic()
+
+    server.write_state("active: v2\nalso: [slow]\n")
+    server.wait_until_live("v2")
+    assert server.admin("rollback", {}).json["active"] == "v1"
+
+    assert time.monotonic() - began < 8
+    eventually(lambda: "slow" in str(server.status()["live"]["warnings"]), "the warning")

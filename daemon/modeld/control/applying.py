@@ -9,10 +9,11 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from modeld.control.changes import Cause, Gathered, Steps, Wish
 from modeld.control.ledger import Ledger
 from modeld.control.progress import Applied, Progress
 from modeld.control.retry import retry_pause
-from modeld.control.switch import Cause, Gathered, Steps, Switch, Wish
+from modeld.control.switch import Switch
 from modeld.desired.document import DesiredState, blob_id, parse
 from modeld.desired.file import StateDocument, StateFile
 from modeld.errors import (
@@ -26,6 +27,8 @@ from modeld.log import get_logger
 
 log = get_logger()
 
+_FALL_BACK_SECONDS = 10.0
+
 
 class Applying:
     """Turns texts into what serves."""
@@ -35,9 +38,15 @@ class Applying:
         self._switch = switch
         self._ledger = ledger
         self._progress = progress
+        self._fall_back_after = 0.0
         self._tried: tuple[str, ...] = ()
         self.is_first = True
         """Whether nothing was applied since the start; then the last good wish may serve."""
+
+    @property
+    def is_publishing(self) -> bool:
+        """Whether something is about to serve that may not be written down yet."""
+        return self._switch.is_publishing
 
     async def attempt(
         self, document: StateDocument, generation: int, failures: int
@@ -103,7 +112,7 @@ class Applying:
         async def applied() -> None:
             self.is_first = False
             if failure is None:
-                await self._applied(wish, gathered, generation)
+                await self._applied(wish, generation, is_whole=True)
             else:
                 self._progress.mix()
 
@@ -112,10 +121,10 @@ class Applying:
         await self._switch.publish(wish, gathered, generation=generation, cause=cause, steps=steps)
         if failure is not None:
             raise failure
+        self._progress.warn(await self._switch.load_also(desired))
 
-    async def _applied(self, wish: Wish, gathered: Gathered, generation: int) -> None:
-        warnings = tuple(map(str, gathered.failures.values()))
-        applied = Applied(wish, generation, time.time(), warnings=warnings)
+    async def _applied(self, wish: Wish, generation: int, *, is_whole: bool) -> None:
+        applied = Applied(wish, generation, time.time(), is_whole=is_whole)
         try:
             await asyncio.to_thread(self._ledger.set_last_good, wish.blob, wish.text, applied.at)
         except RuntimeUnwritable as error:
@@ -130,13 +139,15 @@ class Applying:
         if self._progress.applied is not None or not self.is_first:
             return False
         last = await asyncio.to_thread(self._ledger.last_good)
-        if last is not None:
+        if last is not None and time.monotonic() >= self._fall_back_after:
+            self._fall_back_after = time.monotonic() + _FALL_BACK_SECONDS
             try:
                 desired = parse(last.text)
                 await self._serve_again(Wish(desired, last.text, last.blob), last.at)
             except ModeldError as error:
                 log.warning("fallback.failed", reason=error.reason, error=str(error))
-        self.is_first = False
+        if last is None or self._progress.applied is not None:
+            self.is_first = False
         return self._progress.applied is not None
 
     async def _serve_again(self, wish: Wish, at: float) -> None:
@@ -147,7 +158,11 @@ class Applying:
         async def applied() -> None:
             self._progress.fall_back(Applied(wish, 0, at, is_fallback=True))
 
-        steps = Steps(_nothing, applied)
+        async def still_needed() -> None:
+            if self._progress.applied is not None:
+                raise Superseded("a wish was applied meanwhile")
+
+        steps = Steps(still_needed, applied)
         await self._switch.publish(wish, gathered, generation=0, cause=Cause("start"), steps=steps)
 
     async def change(
@@ -177,14 +192,12 @@ class Applying:
 
         async def applied() -> None:
             self.is_first = False
-            await self._applied(wish, gathered, generation)
+            # What else the text names and does not serve yet is left to the loop.
+            is_whole = self._switch.is_served(wish.desired)
+            await self._applied(wish, generation, is_whole=is_whole)
 
         steps = Steps(write, applied)
         await self._switch.publish(wish, gathered, generation=generation, cause=cause, steps=steps)
-
-
-async def _nothing() -> None:
-    """Do nothing before a commit."""
 
 
 def active_failure(desired: DesiredState, gathered: Gathered) -> ModeldError | None:

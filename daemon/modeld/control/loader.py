@@ -6,10 +6,11 @@ touched: what comes out is a proven release, or an error that says why not.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from modeld.control.admission import check_supported, check_trust
 from modeld.control.hosts import Host, Nursery
 from modeld.control.ledger import Ledger
 from modeld.domain import Artifact, ModelVersion, ReleaseSpec
@@ -17,9 +18,7 @@ from modeld.errors import (
     BytesChanged,
     DigestMismatch,
     LoadFailed,
-    ManifestInvalid,
     ModeldError,
-    NotTrusted,
 )
 from modeld.log import get_logger
 from modeld.messages import Loaded
@@ -28,7 +27,7 @@ from modeld.repository.digest import DigestCache, digest_of
 from modeld.repository.manifest import Manifest, read_manifest
 from modeld.repository.samples import read_samples
 from modeld.repository.versions import Repository
-from modeld.runtimes.formats import detect, executes_code
+from modeld.runtimes.formats import detect
 from modeld.slots import release_slot
 
 log = get_logger()
@@ -56,6 +55,7 @@ class LoadedRelease:
     predictions_seen: int = -1
     revived_at: float = 0.0
     revivals: int = 0
+    reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def version(self) -> ModelVersion:
@@ -127,7 +127,7 @@ class Loader:
     async def _load(
         self, version: ModelVersion, named: tuple[str, ...], pin: str | None
     ) -> LoadedRelease:
-        staged, manifest = await asyncio.to_thread(self._stage, version, named)
+        staged, manifest = await self._stage_whole(version, named)
         try:
             artifact = await asyncio.to_thread(self._identify, staged, manifest, pin)
             host = self._nursery.start_host()
@@ -149,6 +149,17 @@ class Loader:
         )
         return LoadedRelease(self._spec(artifact, loaded, host), artifact, staged, loaded, host)
 
+    async def _stage_whole(
+        self, version: ModelVersion, named: tuple[str, ...]
+    ) -> tuple[staging.Staged, Manifest | None]:
+        """Stage in a thread; a copy that nobody waits for any more is deleted."""
+        work = asyncio.create_task(asyncio.to_thread(self._stage, version, named))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(_discard_staged)
+            raise
+
     def _stage(
         self, version: ModelVersion, named: tuple[str, ...]
     ) -> tuple[staging.Staged, Manifest | None]:
@@ -161,12 +172,12 @@ class Loader:
     ) -> Artifact:
         """Check everything that can be checked without interpreting a byte of the model."""
         if manifest is not None:
-            _check_supported(staged.version, manifest)
+            check_supported(staged.version, manifest)
         self._check_digest(staged, pin)
         wanted = manifest.format if manifest else None
         format_name, path = detect(staged.folder, [f.path for f in staged.files], wanted)
         is_pinned = pin is not None or bool(manifest and manifest.files)
-        self._check_trust(staged.version, format_name, is_pinned=is_pinned)
+        check_trust(staged.version, format_name, self._limits.trust, is_pinned=is_pinned)
         if staged.samples is not None:
             read_samples(staged.samples)
         return Artifact(
@@ -195,20 +206,6 @@ class Loader:
                 f"{staged.version} has other bytes than when it was first used "
                 f"({staged.digest[:19]}…, first {first[:19]}…); versions never change: "
                 "put the old files back and keep these as a new version"
-            )
-
-    def _check_trust(self, version: ModelVersion, format_name: str, *, is_pinned: bool) -> None:
-        if not executes_code(format_name) or self._limits.trust == "any":
-            return
-        if self._limits.trust == "safe":
-            raise NotTrusted(
-                f"{version} is a {format_name} file, whose loading runs code; "
-                "MODELD_TRUST=safe takes ONNX models alone"
-            )
-        if not is_pinned:
-            raise NotTrusted(
-                f"{version} is a {format_name} file without a committed digest; "
-                "MODELD_TRUST=pinned wants one in pins: or model.yaml"
             )
 
     async def _try(self, host: Host, artifact: Artifact) -> Loaded:
@@ -244,7 +241,7 @@ class Loader:
         """Say which slots belong to which version and runtime."""
         return {key: release_slot(index) for key, index in self._slots.items()}
 
-    async def revive(self, release: LoadedRelease) -> None:
+    async def reload(self, release: LoadedRelease) -> Host:
         """Load a release again, into a new host, from its staged copy; raises `LoadFailed`."""
         host = self._nursery.start_host()
         try:
@@ -252,8 +249,7 @@ class Loader:
         except BaseException:
             host.kill()
             raise
-        release.host = host
-        release.spec = replace(release.spec, host=host.number)
+        return host
 
     def unload(self, release: LoadedRelease) -> None:
         """Let go of a release that no snapshot has any more."""
@@ -263,17 +259,9 @@ class Loader:
         log.info("version.unloaded", version=str(release.version))
 
 
-def _check_supported(version: ModelVersion, manifest: Manifest) -> None:
-    """Refuse what a manifest asks for and nothing here does yet, rather than ignore it."""
-    asked = {
-        "outputs.threshold": manifest.threshold is not None,
-        "code": bool(manifest.code),
-        "environment": bool(manifest.environment),
-        "compile: required": manifest.compile == "required",
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise ManifestInvalid(f"{version}: model.yaml has {name}, which is not supported yet")
+def _discard_staged(work: asyncio.Task[tuple[staging.Staged, Manifest | None]]) -> None:
+    if not work.cancelled() and work.exception() is None:
+        staging.discard(work.result()[0])
 
 
 def _named(error: ModeldError, version: ModelVersion) -> ModeldError:

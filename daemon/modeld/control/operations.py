@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any
 
+from modeld.control.changes import Cause
 from modeld.control.history import ROLLBACK, rollback_target
 from modeld.control.ledger import Ledger
 from modeld.control.progress import Progress
 from modeld.control.reconciler import Reconciler
-from modeld.control.switch import Cause, Gathered, Switch
+from modeld.control.switch import Switch
 from modeld.desired.document import DesiredState, blob_id, parse, set_active
 from modeld.desired.file import StateDocument
 from modeld.domain import DEFAULT_MODEL, ModelVersion, is_version_name
@@ -140,6 +141,8 @@ class Operations:
         request = replace(request, trigger=ROLLBACK)
         if request.version:
             return await self.set_active(request)
+        if asked_for := await self._never_live(request.model):
+            return await self.set_active(replace(request, version=asked_for))
         entries = await asyncio.to_thread(self._ledger.history, request.model)
         target = rollback_target(entries)
         if target.version is not None:
@@ -149,6 +152,18 @@ class Operations:
         if current is None:
             raise VersionNotFound("nothing was live yet, so there is nothing to go back to")
         return self._unchanged(request, current, target.further)
+
+    async def _never_live(self, model: str) -> str | None:
+        """Name the live version where the file asks for another, which is not served.
+
+        To go back from what was never live is to stay, and to say so in the file.
+        """
+        base = await self._base()
+        current = self._current(model)
+        wish = base.desired.model(model) if base.desired else None
+        if current is None or wish is None or wish.active == current:
+            return None
+        return current
 
     def _unchanged(self, request: SetActive, current: str, further: str | None) -> Changed:
         message = f"{current} is where the last rollback went"
@@ -186,7 +201,7 @@ class Operations:
         if current == request.version and wish is not None and wish.active == current:
             return replace(self._answer(request, current), unchanged=True)
         text = set_active(base.text, request.model, request.version)
-        gathered = await self._prove(version, parse(text.encode()))
+        gathered = await self._switch.gather_one(version, parse(text.encode()))
         if request.dry_run:
             answer = self._answer(request, request.version)
             return replace(answer, dry_run=True, digest=gathered.live[request.model].spec.digest)
@@ -231,14 +246,6 @@ class Operations:
                 f"expected {request.expected_version} to be live, found {current}: "
                 "somebody was faster; look again"
             )
-
-    async def _prove(self, version: ModelVersion, desired: DesiredState) -> Gathered:
-        """Load what the new text names; the version asked for must be among it."""
-        await self._switch.load(version, desired)
-        gathered = await self._switch.gather(desired)
-        if version in gathered.failures:
-            raise gathered.failures[version]
-        return gathered
 
 
 @dataclass(slots=True, eq=False)

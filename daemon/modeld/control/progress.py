@@ -9,8 +9,8 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
+from modeld.control.changes import Wish
 from modeld.control.ledger import Ledger
-from modeld.control.switch import Wish
 from modeld.desired.document import DesiredState
 from modeld.desired.file import StateDocument
 from modeld.errors import ModeldError, RuntimeUnwritable, WishError
@@ -123,14 +123,20 @@ class Progress:
         """A wish is served everywhere."""
         self.applied = applied
         self.applied_generation = applied.generation
-        self.understood(applied.wish.desired)
         if applied.generation == self.generation:
             # Nothing newer was seen while this one was being applied.
+            self.understood(applied.wish.desired)
             self.refusal, self.is_loading = None, False
         self.last_reload_ok, self.last_success = True, time.time()
         self.reloads[result] += 1
         log.info("state.applied", blob=applied.wish.blob[:12], generation=applied.generation)
         self.tell()
+
+    def warn(self, warnings: tuple[str, ...]) -> None:
+        """Note what of the applied wish could not be had, and keeps nothing else from serving."""
+        if self.applied is not None and warnings != self.applied.warnings:
+            self.applied = replace(self.applied, warnings=warnings)
+            self.tell()
 
     def mix(self) -> None:
         """Part of a newer wish is served: going back to the applied one is a change."""

@@ -11,7 +11,9 @@ Only one publication runs at a time: callers hold `turn`.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
+from modeld.control.hosts import Host
 from modeld.control.loader import LoadedRelease, Loader
 from modeld.control.supervisor import Supervisor, WorkerDied, WorkerProcess
 from modeld.domain import ModelVersion, Route, SnapshotSpec
@@ -54,19 +56,22 @@ class Publisher:
         before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Have every worker serve this; raises `PublishFailed`, or what `before_commit` raises."""
-        await self._revive_dead(live, loaded)
         spec = self._spec(self._number + 1, live, loaded)
         members = self._supervisor.members()
-        refusals = await asyncio.gather(*(self._prepare(w, spec, loaded) for w in members))
         try:
-            if refusal := next(filter(None, refusals), ""):
+            prepared = (self._prepare(worker, spec, loaded) for worker in members)
+            if refusal := next(filter(None, await asyncio.gather(*prepared)), ""):
                 raise PublishFailed(f"a worker cannot serve this: {refusal}")
             if before_commit is not None:
                 await before_commit()
-        except BaseException:
+        except BaseException as error:
             for worker in members:
                 worker.channel.send(Abort(spec.number))
             self._restore_connections(loaded)
+            # The next publication must not be taken for this one.
+            self._number = spec.number
+            if isinstance(error, OSError):
+                raise PublishFailed(f"the system refuses a connection: {error}") from error
             raise
         previous = self.loaded
         self._number, self.live, self.loaded = spec.number, live, loaded
@@ -142,9 +147,9 @@ class Publisher:
             if release.host is None:
                 continue
             if release.spec.host:
-                release.host.on_death = self._watcher(release)
+                self._watch(release, release.host)
                 if not release.host.is_alive and release.version not in self.down:
-                    self._host_died(release, "ended")
+                    self._host_died(release, release.host, "ended")
             else:
                 release.host.leave()
                 release.host = None
@@ -159,10 +164,8 @@ class Publisher:
         async with self.turn:
             spec = self._spec(self._number, self.live, self.loaded)
             try:
-                await self._revive_dead(self.live, self.loaded)
-                spec = self._spec(self._number, self.live, self.loaded)
                 refusal = await self._prepare(worker, spec, self.loaded)
-            except ModeldError as error:
+            except OSError as error:
                 refusal = str(error)
             if refusal:
                 worker.kill(f"cannot serve the current snapshot: {refusal}")
@@ -173,11 +176,11 @@ class Publisher:
 
     # Hosts that die
 
-    def _watcher(self, release: LoadedRelease) -> Callable[[str], None]:
-        return lambda how: self._host_died(release, how)
+    def _watch(self, release: LoadedRelease, host: Host) -> None:
+        host.on_death = lambda how: self._host_died(release, host, how)
 
-    def _host_died(self, release: LoadedRelease, how: str) -> None:
-        if self.loaded.get(release.version) is not release:
+    def _host_died(self, release: LoadedRelease, host: Host, how: str) -> None:
+        if self.loaded.get(release.version) is not release or release.host is not host:
             return
         log.warning("host.died", version=str(release.version), how=how)
         self.down[release.version] = how
@@ -191,45 +194,38 @@ class Publisher:
             pause = _REVIVE_PAUSES[min(release.revivals, len(_REVIVE_PAUSES) - 1)]
             release.revivals += 1
             await asyncio.sleep(pause)
-            async with self.turn:
-                if self.loaded.get(release.version) is not release:
-                    return
-                if await self._bring_back(release):
-                    return
+            try:
+                await self.bring_back(release)
+            except (ModeldError, OSError) as error:
+                log.warning("host.not_revived", version=str(release.version), error=str(error))
+                self.down[release.version] = str(error)
+            else:
+                return
 
-    async def _bring_back(self, release: LoadedRelease) -> bool:
-        if release.host is not None and release.host.is_alive:
-            return True
-        try:
-            await self._loader.revive(release)
-        except ModeldError as error:
-            log.warning("host.not_revived", version=str(release.version), error=str(error))
-            self.down[release.version] = str(error)
-            return False
-        host = release.host
-        assert host is not None  # noqa: S101 - revive gives one
-        host.on_death = self._watcher(release)
+    async def bring_back(self, release: LoadedRelease) -> None:
+        """See to it that a release has a living host; raises why it cannot have one.
+
+        The host loads while others take their turns: only its introduction is a turn.
+        """
+        async with release.reviving:
+            if not release.spec.host or (release.host is not None and release.host.is_alive):
+                self.down.pop(release.version, None)
+                return
+            host = await self._loader.reload(release)
+            async with self.turn:
+                self._introduce(release, host)
+
+    def _introduce(self, release: LoadedRelease, host: Host) -> None:
+        release.host = host
+        release.spec = replace(release.spec, host=host.number)
         release.revived_at = time.monotonic()
+        self._watch(release, host)
         self.down.pop(release.version, None)
         for worker in self._supervisor.living():
             if release.spec.id in worker.connected:
                 worker.connected[release.spec.id] = host.number
                 worker.channel.send(Attach(release.spec.id, host.number), take=[host.connect()])
         log.info("host.revived", version=str(release.version), pid=host.pid)
-        return True
-
-    async def _revive_dead(
-        self,
-        live: Mapping[str, LoadedRelease],
-        loaded: Mapping[ModelVersion, LoadedRelease],
-    ) -> None:
-        """What is to be live must have a living host; the idle ones come back by themselves."""
-        for release in live.values():
-            if not release.spec.host or await self._bring_back(release):
-                continue
-            if loaded is not self.loaded:
-                why = self.down.get(release.version, "")
-                raise PublishFailed(f"{release.version}: its host does not come back: {why}")
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -12,8 +12,8 @@ import time
 from dataclasses import replace
 
 from modeld.control.applying import Applying
+from modeld.control.changes import Cause, Gathered
 from modeld.control.progress import Progress
-from modeld.control.switch import Cause, Gathered
 from modeld.desired.document import blob_id
 from modeld.desired.file import StateDocument, StateFile
 from modeld.errors import StateEmpty, StateMissing, StateUnreadable, Superseded, WishError
@@ -105,7 +105,7 @@ class Reconciler:
             return False
         if self._attempt is not None and not self._attempt.done():
             return self._attempt_blob == blob
-        is_applied = progress.applied is not None and progress.applied.wish.blob == blob
+        is_applied = progress.is_served(blob)
         is_refused = progress.refusal is not None and progress.refusal.blob == blob
         return is_applied or is_refused or progress.is_frozen
 
@@ -134,9 +134,11 @@ class Reconciler:
         """Take note of a new text and start to apply it."""
         self._cancel_attempt()
         progress = self._progress
-        progress.note(document)
+        if progress.observed is None or progress.observed.blob != document.blob:
+            progress.note(document)
         applied = progress.applied
-        if applied is not None and progress.is_served(document.blob):
+        is_settled = progress.is_served(document.blob) and not self._applying.is_publishing
+        if applied is not None and is_settled:
             progress.succeed(replace(applied, generation=progress.generation), "noop")
             return
         self._attempt_blob = document.blob

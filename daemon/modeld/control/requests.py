@@ -83,6 +83,7 @@ class Requests:
                 f"{version} is not served: only what state/active.yaml names is "
                 "(list it under also:, or set MODELD_VERSIONS=all)"
             )
+        await self._switch.check_known(version, desired)
         async with self._loading:
             return await self._switch.want(version, desired)
 
@@ -98,13 +99,20 @@ class Requests:
         headers = tuple(Header(name, value) for name, value in answer.headers.items())
         worker.channel.send(AdminAnswer(call.id, answer.status, headers), answer.body)
 
+    def _tell_once(self) -> None:
+        status = "ok" if self._status.health()[0] == "Healthy" else "degraded"
+        health = Health(status, self._status.summary())
+        for worker in self._supervisor.living():
+            worker.channel.send(health)
+
     async def tell_health(self) -> None:
         """Keep every worker's `/healthz` up to date."""
         while True:
-            status = "ok" if self._status.health()[0] == "Healthy" else "degraded"
-            health = Health(status, self._status.summary())
-            for worker in self._supervisor.living():
-                worker.channel.send(health)
+            try:
+                self._tell_once()
+            except Exception:
+                # What cannot be said now is said at the next turn.
+                log.exception("health.failed")
             try:
                 async with asyncio.timeout(_HEALTH_SECONDS):
                     await self._progress.changed()

@@ -103,8 +103,14 @@ class Status:
             retries=bool(progress.refusal and progress.refusal.retry_at),
             is_fallback=bool(progress.applied and progress.applied.is_fallback),
             down=self._publisher.down.get(live.version, "") if live else "",
-            known=self._repository.listing().versions() if sync.status == "Missing" else (),
+            known=self._known() if sync.status == "Missing" else (),
         )
+
+    def _known(self) -> tuple[str, ...]:
+        try:
+            return self._repository.listing().versions()
+        except ModeldError:
+            return ()
 
     def _unmet(self) -> ModelVersion | None:
         """Name the wanted version that is not live, or else the default model's."""

@@ -34,6 +34,8 @@ from modeld.slots import Slots, create_file
 log = get_logger()
 
 _SILENCE_SECONDS = 5.0
+_BIRTH_SECONDS = 60.0
+"""How long a worker may take to start on a slow disk, before its first word."""
 _LOOK_SECONDS = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _STABLE_SECONDS = 10.0
@@ -53,6 +55,7 @@ class WorkerProcess:
         self.process = process
         self.started = self.last_frame = time.monotonic()
         self.is_alive = True
+        self.has_spoken = False
         self.is_draining = False
         self.is_member = False
         self.connected: dict[int, int] = {}
@@ -69,6 +72,7 @@ class WorkerProcess:
     def received(self, frame: Frame) -> None:
         """Note a sign of life, and pass on what the worker asks."""
         self.last_frame = time.monotonic()
+        self.has_spoken = True
         match frame.message:
             case Beat():
                 pass
@@ -92,15 +96,20 @@ class WorkerProcess:
             for descriptor in descriptors:
                 os.close(descriptor)
             raise WorkerDied
-        loop = asyncio.get_running_loop()
+        answered = self._expect(type(order))
+        # Sending may be what finds the worker dead; whoever waits by then is told.
         self.channel.send(order, take=descriptors)
         async with asyncio.timeout(seconds):
             while True:
-                future: asyncio.Future[Prepared | PrepareRefused | Committed] = loop.create_future()
-                self._answers[type(order)] = future
-                answer = await future
+                answer = await answered
                 if answer.number == number:
                     return answer
+                answered = self._expect(type(order))
+
+    def _expect(self, kind: type) -> asyncio.Future[Prepared | PrepareRefused | Committed]:
+        future: asyncio.Future[Prepared | PrepareRefused | Committed]
+        future = self._answers[kind] = asyncio.get_running_loop().create_future()
+        return future
 
     def kill(self, why: str) -> None:
         """End the process; whoever waits for it hears of its death."""
@@ -203,7 +212,14 @@ class Supervisor:
         pause = 0.0 if lived > _STABLE_SECONDS else self._pauses[worker.slot]
         self._pauses[worker.slot] = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         await asyncio.sleep(pause)
-        self._spawn(worker.slot)
+        while True:
+            try:
+                self._spawn(worker.slot)
+            except OSError as error:
+                log.warning("worker.not_started", slot=worker.slot, error=str(error))
+                await asyncio.sleep(_LONGEST_PAUSE)
+            else:
+                return
 
     async def _watch(self) -> None:
         due = time.monotonic() + _LOOK_SECONDS
@@ -213,8 +229,9 @@ class Supervisor:
             # Where this process itself was held up, the beats still wait to be read.
             if now - due < _LOOK_SECONDS:
                 for worker in self.living():
-                    if now - worker.last_frame > _SILENCE_SECONDS:
-                        worker.kill(f"silent for {_SILENCE_SECONDS:g} s")
+                    limit = _SILENCE_SECONDS if worker.has_spoken else _BIRTH_SECONDS
+                    if now - worker.last_frame > limit:
+                        worker.kill(f"silent for {limit:g} s")
             due = now + _LOOK_SECONDS
 
     async def drain(self, seconds: float) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
+from modeld.control.changes import Cause, Gathered, Steps, Wish, named_by
 from modeld.control.ledger import Entry, Ledger
 from modeld.control.loader import LoadedRelease, Loader
 from modeld.control.plan import to_unload
 from modeld.control.publisher import Publisher
-from modeld.desired.document import DesiredState, ModelWish
+from modeld.desired.document import DesiredState
 from modeld.domain import ModelVersion
 from modeld.errors import BytesChanged, DigestMismatch, ModeldError, RuntimeUnwritable
 from modeld.log import get_logger
@@ -18,41 +18,6 @@ log = get_logger()
 
 _FRESH_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why something changes: what set it off, who, and in whose words."""
-
-    trigger: str
-    actor: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One text of the desired state, understood, with its identity."""
-
-    desired: DesiredState
-    text: bytes
-    blob: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What a wish names, loaded; and what could not be, by version."""
-
-    live: Mapping[str, LoadedRelease]
-    also: tuple[LoadedRelease, ...]
-    failures: Mapping[ModelVersion, ModeldError]
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What the caller does in between: before the commit, and once everybody serves it."""
-
-    before_commit: Callable[[], Awaitable[None]]
-    after_commit: Callable[[], Awaitable[None]]
 
 
 class Switch:
@@ -78,6 +43,11 @@ class Switch:
         self._wanted: frozenset[ModelVersion] = frozenset()
         self._publishing: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_publishing(self) -> bool:
+        """Whether a publication is on its way."""
+        return bool(self._publishing)
+
     def live_versions(self) -> dict[str, str]:
         """Name the live version of each model."""
         return self._publisher.live_versions()
@@ -92,11 +62,10 @@ class Switch:
         named = tuple(wish.model for wish in desired.models) if desired else ()
         wish = desired.model(version.model) if desired else None
         pin = wish.pin_of(version.version) if wish else None
-        ready = self._publisher.loaded.get(version) or self._fresh.get(version, (0, None))[1]
+        ready = self._publisher.loaded.get(version) or self._take_fresh(version)
         if ready is None:
-            ready = await self._loader.load(version, named, pin)
-            self._fresh[version] = (time.monotonic(), ready)
-            return ready
+            return self._keep_fresh(await self._loader.load(version, named, pin))
+        await self._publisher.bring_back(ready)
         digest = await self._loader.digest(version, named)
         if pin is not None and pin != digest:
             raise DigestMismatch(f"{version}: pinned to {pin[:19]}…, the files have {digest[:19]}…")
@@ -107,9 +76,24 @@ class Switch:
                 f"the files of {version} have changed since it was loaded; versions never change: "
                 "put the old files back and keep the new ones as another version"
             )
-        ready = await self._loader.load(version, named, pin)
-        self._fresh[version] = (time.monotonic(), ready)
-        return ready
+        return self._keep_fresh(await self._loader.load(version, named, pin))
+
+    def _take_fresh(self, version: ModelVersion) -> LoadedRelease | None:
+        """Give what was loaded and not yet published, for another while."""
+        found = self._fresh.get(version)
+        return self._keep_fresh(found[1]) if found else None
+
+    def _keep_fresh(self, release: LoadedRelease) -> LoadedRelease:
+        before = self._fresh.get(release.version)
+        if before is not None and before[1] is not release:
+            self._loader.unload(before[1])
+        self._fresh[release.version] = (time.monotonic(), release)
+        return release
+
+    async def check_known(self, version: ModelVersion, desired: DesiredState | None) -> None:
+        """Raise `VersionNotFound` or `ModelNotFound` now rather than after waiting for a load."""
+        named = tuple(wish.model for wish in desired.models) if desired else ()
+        await self._loader.digest(version, named)
 
     async def fingerprint(self, desired: DesiredState) -> tuple[str, ...]:
         """Give what the files of the wanted versions are like: their digests, or why not."""
@@ -129,9 +113,8 @@ class Switch:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def gather(self, desired: DesiredState) -> Gathered:
-        """Load everything that a wish names; what fails is named and blocks nothing else."""
+        """Load what is to be live; what fails is named and keeps what serves."""
         live: dict[str, LoadedRelease] = {}
-        also: list[LoadedRelease] = []
         failures: dict[ModelVersion, ModeldError] = {}
         for wish in desired.models:
             version = ModelVersion(wish.model, wish.active)
@@ -141,12 +124,30 @@ class Switch:
                 failures[version] = error
                 if kept := self._publisher.live.get(wish.model):
                     live[wish.model] = kept
-        for version in _also(desired.models):
+        return Gathered(live, failures)
+
+    async def gather_one(self, version: ModelVersion, desired: DesiredState) -> Gathered:
+        """Load one version and leave everything else as it serves: for who is in a hurry."""
+        release = await self.load(version, desired)
+        return Gathered({**self._publisher.live, version.model: release}, {})
+
+    def is_served(self, desired: DesiredState) -> bool:
+        """Tell whether all that a wish names is loaded, and live where it is to be."""
+        live = self.live_versions()
+        is_live = all(live.get(wish.model) == wish.active for wish in desired.models)
+        return is_live and all(version in self._publisher.loaded for version in named_by(desired))
+
+    async def load_also(self, desired: DesiredState) -> tuple[str, ...]:
+        """Load and publish the further versions that a wish lists; gives what went wrong."""
+        problems = []
+        for version in named_by(desired):
+            if version in self._publisher.loaded:
+                continue
             try:
-                also.append(await self.load(version, desired))
+                await self.want(version, desired)
             except ModeldError as error:
-                failures[version] = error
-        return Gathered(live, tuple(also), failures)
+                problems.append(str(error))
+        return tuple(problems)
 
     async def publish(
         self, wish: Wish, gathered: Gathered, *, generation: int, cause: Cause, steps: Steps
@@ -172,14 +173,16 @@ class Switch:
     ) -> None:
         async with self._publisher.turn:
             before = self._publisher.live_versions()
-            named = {r.version: r for r in (*gathered.live.values(), *gathered.also)}
-            loaded = self._without_idle({**self._publisher.loaded, **named}, frozenset(named))
+            wanted = frozenset(named_by(wish.desired))
+            named = {release.version: release for release in gathered.live.values()}
+            everything = {**self._publisher.loaded, **named}
+            loaded = self._without_idle(everything, wanted | frozenset(named))
             live = dict(gathered.live)
             if live == self._publisher.live and loaded == self._publisher.loaded:
                 await steps.before_commit()
             else:
                 await self._publisher.publish(live, loaded, steps.before_commit)
-            self._wanted = frozenset(named)
+            self._wanted = wanted
             self._forget_fresh()
             try:
                 await asyncio.to_thread(self._write_down, wish, before, generation, cause)
@@ -243,13 +246,13 @@ class Switch:
             seen = counts(release.spec.slot)
             if seen != release.predictions_seen or release.version in self._wanted:
                 release.predictions_seen, release.last_used = seen, now
-        for version, (since, release) in list(self._fresh.items()):
-            if now - since > _FRESH_SECONDS:
-                del self._fresh[version]
-                self._loader.unload(release)
         if self._publisher.turn.locked():
             return
         async with self._publisher.turn:
+            for version, (since, release) in list(self._fresh.items()):
+                if now - since > _FRESH_SECONDS and version not in self._wanted:
+                    del self._fresh[version]
+                    self._loader.unload(release)
             kept = self._without_idle(self._publisher.loaded, self._wanted)
             if kept != self._publisher.loaded:
                 await self._publisher.publish(self._publisher.live, kept)
@@ -272,7 +275,3 @@ class Switch:
             if version in self._fresh and self._fresh[version][1] is release:
                 del self._fresh[version]
                 release.last_used = time.monotonic()
-
-
-def _also(wishes: tuple[ModelWish, ...]) -> tuple[ModelVersion, ...]:
-    return tuple(ModelVersion(wish.model, version) for wish in wishes for version in wish.also)

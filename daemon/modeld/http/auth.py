@@ -2,8 +2,8 @@
 
 Without a token only a caller that is provably on this machine may: over loopback, by a
 local name, as the server's own user, with no page of another site and no proxy in
-between. One request that carries a proxy's header closes that way for the life of the
-process. With a token, and always when the server can be reached from elsewhere, the
+between. One admin request that carries a proxy's header closes that way for the life of
+the process. With a token, and always when the server can be reached from elsewhere, the
 token decides.
 """
 

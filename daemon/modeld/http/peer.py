@@ -26,7 +26,8 @@ def owner_of(address: str, port: int) -> int | None:
             next(lines)
             for line in lines:
                 fields = line.split()
-                if fields[1] in wanted:
+                # A closed socket that the kernel still holds belongs to nobody: uid and inode 0.
+                if fields[1] in wanted and fields[9] != "0":
                     return int(fields[7])
     return UNKNOWN
 

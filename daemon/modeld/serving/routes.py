@@ -80,6 +80,9 @@ class Routes:
             reply = await self._reply(request, path, query, request_id)
         except ModeldError as error:
             reply = Reply(status_of(error), body_of(error, request_id), headers_of(error))
+        except (ConnectionError, web.RequestPayloadError) as error:
+            # The client is gone in the middle of its request: nobody waits for an answer.
+            raise ConnectionResetError("the client is gone") from error
         except Exception:
             # The last edge: a defect of ours becomes an answer, and the log has the traceback.
             log.exception("http.failed", path=path, request_id=request_id)
@@ -119,7 +122,9 @@ class Routes:
         limit = self._settings.max_body
         check_head(request.headers, limit)
         if hdrs.EXPECT in request.headers:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # type: ignore[union-attr]
+            if request.transport is None:
+                raise ConnectionResetError("the client is gone")
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             if request.content.is_eof():
                 return await request.read()
