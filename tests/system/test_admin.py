@@ -56,8 +56,13 @@ def at_v1(running: Server) -> Server:
 def apply(server: Server, text: str) -> str:
     """Write the file by hand and wait until it is applied; gives its blob."""
     blob = server.write_state(text)
-    eventually(lambda: server.status()["live"]["blob"] == blob, f"{text!r} applied")
+    eventually(lambda: is_applied(server, blob), f"{text!r} applied")
     return blob
+
+
+def is_applied(server: Server, blob: str) -> bool:
+    status = server.status()
+    return bool(status["desired"]["blob"] == status["live"]["blob"] == blob)
 
 
 def check_error(answer: Answer, status: int, code: str) -> str:

@@ -178,9 +178,9 @@ class Admin:
     async def _until_decided(self, blob: str, *, was_seen: bool) -> None:
         while True:
             progress = self._progress
-            if progress.is_served(blob):
-                return
             is_now = progress.observed is not None and progress.observed.blob == blob
+            if is_now and progress.is_served(blob):
+                return
             if was_seen and not is_now:
                 raise Superseded(f"a newer wish overtook it. {self._status.summary()}")
             was_seen = was_seen or is_now
