@@ -22,6 +22,7 @@ PEERS_PYTHON = ROOT / "build" / "bench" / "bin" / "python"
 BARE = "aiohttp, empty handler"
 FASTAPI_REGRESSION = "FastAPI, regression"
 FASTAPI_FOREST = "FastAPI, forest"
+FASTAPI_PLAIN = "FastAPI, regression, def"
 NATIVE_REGRESSION = "modeld, regression"
 NATIVE_FOREST = "modeld, forest"
 ONNX_REGRESSION = "modeld, regression as ONNX"
@@ -70,6 +71,7 @@ def prepare(folder: Path) -> tuple[Contender, ...]:
         Contender(BARE, bare, ones, folder),
         _fastapi(FASTAPI_REGRESSION, _REGRESSION, folder),
         _fastapi(FASTAPI_FOREST, _FOREST, folder),
+        _fastapi(FASTAPI_PLAIN, _REGRESSION, folder, form="def"),
         _modeld(NATIVE_REGRESSION, _REGRESSION, folder / "regression", MODELS),
         _modeld(NATIVE_FOREST, _FOREST, folder / "forest", MODELS),
         _onnx(ONNX_REGRESSION, _REGRESSION, folder / "regression-onnx"),
@@ -83,9 +85,9 @@ def read_samples(version: str) -> Samples:
     return Samples(tuple(map(tuple, found["inputs"])), tuple(found["outputs"]))
 
 
-def _fastapi(name: str, version: str, folder: Path) -> Contender:
+def _fastapi(name: str, version: str, folder: Path, form: str = "async") -> Contender:
     script, model = _SERVERS / "plain_fastapi.py", MODELS / version / "model.pkl"
-    command = (str(PEERS_PYTHON), str(script), str(model))
+    command = (str(PEERS_PYTHON), str(script), str(model), form)
     return Contender(name, command, read_samples(version), folder)
 
 

@@ -50,7 +50,8 @@ class Load:
         while not self._stop.is_set():
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
+                # Reset while connecting: the listener closed in the middle of the handshake.
                 if not self._stop.is_set():
                     self.failures.append("connection refused")
                 return
