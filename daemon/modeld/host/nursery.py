@@ -38,12 +38,17 @@ class Nursery:
         selector.register(self._wake, selectors.EVENT_READ)
         # The control process may also go while it is being told something.
         with contextlib.suppress(ConnectionError):
-            while True:
-                ready = {key.fileobj for key, _ in selector.select()}
-                if self._wake in ready:
-                    self._reap()
-                if self._control.sock in ready and not self._take_orders():
-                    return
+            self._serve(selector)
+        # A host that ends from now on must not be announced to a closed socket.
+        signal.set_wakeup_fd(-1)
+
+    def _serve(self, selector: selectors.BaseSelector) -> None:
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if self._wake in ready:
+                self._reap()
+            if self._control.sock in ready and not self._take_orders():
+                return
 
     def _take_orders(self) -> bool:
         try:
