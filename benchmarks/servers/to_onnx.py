@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import joblib
-from skl2onnx import to_onnx  # type: ignore[import-not-found]  # a peer, installed beside modeld
-from skl2onnx.common.data_types import (  # type: ignore[import-not-found]  # a peer, as above
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import (
     FloatTensorType,
 )
 

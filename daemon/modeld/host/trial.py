@@ -5,31 +5,21 @@ Everything here runs in the host: whatever the model does, only this process is 
 
 import json
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from modeld.domain import Artifact, Signature
-from modeld.errors import LoadFailed, ModeldError, SamplesDiffer
+from modeld.errors import LoadFailed, ModeldError
 from modeld.host.child import resident_bytes
 from modeld.messages import Loaded
 from modeld.runtimes.formats import open_model
-from modeld.runtimes.model import Model, Rows, as_array, pack, unpack
+from modeld.runtimes.golden import Samples, check_samples, read_samples, to_rows
+from modeld.runtimes.model import Model, Rows, as_array, pack
 
-_RELATIVE, _ABSOLUTE = 1e-5, 1e-6
 _TRIES, _TRY_SECONDS = 20, 0.1
 _IN_PLACE_SECONDS = 0.001
 _MAX_COLUMNS_TRIED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """Golden inputs and the answers that a version must give."""
-
-    inputs: list[Any]
-    outputs: list[Any]
 
 
 def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
@@ -37,10 +27,10 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
     started = time.perf_counter()
     before = resident_bytes()
     model = open_model(artifact)
-    samples = _read_samples(artifact)
+    samples = read_samples(artifact.samples)
     rows = _trial_rows(model.signature, samples)
     if samples is not None:
-        _check_samples(model, samples)
+        check_samples(model, samples)
     model.signature = _complete(artifact, model, rows)
     row_seconds = _measure(model, rows)
     resident = max(resident_bytes() - before, 0)
@@ -58,57 +48,12 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
     )
 
 
-def _read_samples(artifact: Artifact) -> Samples | None:
-    if not artifact.samples:
-        return None
-    content = json.loads(Path(artifact.samples).read_bytes())
-    return Samples(content["inputs"], content["outputs"])
-
-
-def to_rows(signature: Signature, inputs: list[Any]) -> Rows:
-    """Turn rows as `/predict` takes them into what a runtime takes."""
-    if signature.rank == 0:
-        return inputs
-    names = [column.name for column in signature.columns]
-    try:
-        listed = [[row[n] for n in names] if isinstance(row, dict) else row for row in inputs]
-        return np.array(listed, dtype=np.float64)
-    except KeyError as error:
-        raise LoadFailed(f"a golden sample lacks the column {error}") from error
-    except (TypeError, ValueError) as error:
-        raise LoadFailed(f"a golden sample is no row of numbers: {error}") from error
-
-
 def _trial_rows(signature: Signature, samples: Samples | None) -> Rows | None:
     if samples is not None:
         return to_rows(signature, samples.inputs)
     if signature.rank == 0:
         return ["a"]
     return np.zeros((1, signature.width)) if signature.rank == 1 and signature.width else None
-
-
-def _check_samples(model: Model, samples: Samples) -> None:
-    rows = to_rows(model.signature, samples.inputs)
-    values, data = pack(as_array(model.predict(rows), len(rows)))
-    answers = unpack(values, memoryview(data))
-    for index, (expected, found) in enumerate(zip(samples.outputs, answers, strict=True)):
-        if not is_same(expected, found):
-            raise SamplesDiffer(
-                f"golden sample {index + 1} of {len(answers)}: expected "
-                f"{json.dumps(expected)}, the model answers {json.dumps(found)}"
-            )
-
-
-def is_same(expected: Any, found: Any) -> bool:
-    """Compare two answers as a client sees them: labels exactly, fractions within 1e-5."""
-    if isinstance(expected, list) and isinstance(found, list):
-        return len(expected) == len(found) and all(map(is_same, expected, found))
-    if isinstance(expected, bool) or isinstance(found, bool):
-        return expected is found
-    if isinstance(expected, int | float) and isinstance(found, float):
-        # Many programs write 3.0 as 3.
-        return abs(expected - found) <= _ABSOLUTE + _RELATIVE * abs(expected)
-    return bool(expected == found)
 
 
 def _complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
