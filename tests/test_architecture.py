@@ -55,6 +55,7 @@ HOMES = {
     "sklearn": ("runtimes", "compiler", "host"),
     "onnx": ("runtimes", "compiler", "host"),
     "onnxruntime": ("runtimes", "compiler", "host"),
+    "skl2onnx": ("compiler",),
 }
 
 # A worker answers HTTP. It must stay small, and never be able to unpickle.
@@ -65,8 +66,11 @@ NOT_IN_A_WORKER = {"joblib", "sklearn", "pandas", "scipy", "pickle", "cloudpickl
 # when a model of that format comes.
 IN_A_HOST = ("host", "runtimes", "compiler", "messages", "domain", "errors")
 
-# Runtimes that import their library at their start, and so are themselves imported late.
-WITH_ITS_LIBRARY = {"runtimes.onnx": "onnxruntime"}
+# Modules that import their library at their start, and so are themselves imported late.
+WITH_ITS_LIBRARY = {
+    "runtimes.onnx": ("onnxruntime",),
+    "compiler.tree_converters": ("onnx", "skl2onnx", "sklearn"),
+}
 
 ENVIRONMENT = {f"os.{name}" for name in ("environ", "environb", "getenv", "getenvb", "putenv")}
 MAY_READ_THE_ENVIRONMENT = ("config", "control.environment")
@@ -226,7 +230,7 @@ def test_the_environment_is_read_in_one_place(module: Module) -> None:
 def test_what_a_host_imports_at_its_start_is_numpy_at_most(module: Module) -> None:
     if not _is_in(module.name, IN_A_HOST):
         return
-    allowed = {*sys.stdlib_module_names, "numpy", WITH_ITS_LIBRARY.get(module.name)}
+    allowed = {*sys.stdlib_module_names, "numpy", *WITH_ITS_LIBRARY.get(module.name, ())}
     ours = module.ours(at_start=True) - {""}
 
     assert not module.libraries(at_start=True) - allowed

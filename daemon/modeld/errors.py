@@ -13,6 +13,7 @@
     │   ├── ArtifactNotReady        retried
     │   │   └── LfsPointer
     │   ├── ManifestInvalid  DigestMismatch  BytesChanged  NotTrusted  UnknownFormat
+    │   ├── CompileFailed           the native model serves
     │   └── LoadFailed
     │       └── LoadTimeout  HostDied  SamplesDiffer
     ├── RequestError                the client must change the request
@@ -156,6 +157,10 @@ class NotTrusted(VersionError):
 
 class UnknownFormat(VersionError):
     """No runtime recognises the files of this version."""
+
+
+class CompileFailed(VersionError):
+    """No ONNX model was made that answers like the native one, which serves instead."""
 
 
 class LoadFailed(VersionError):

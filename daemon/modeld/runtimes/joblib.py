@@ -22,6 +22,11 @@ class PickledModel:
         self._estimator = estimator
         self.signature = signature
 
+    @property
+    def estimator(self) -> Any:
+        """The object that was pickled."""
+        return self._estimator
+
     def predict(self, rows: Rows) -> Any:
         """Call the estimator's own `predict`."""
         return self._estimator.predict(rows)

@@ -14,6 +14,9 @@ from modeld.domain import Scalar, Signature
 from modeld.errors import ModelOutputInvalid
 from modeld.messages import Values
 
+COMPILED = "modeld.compiled"
+"""The key by which an ONNX model says that the compiler made it from a native one."""
+
 Rows = Any
 """A float64 array whose first axis counts rows, or a list of texts."""
 

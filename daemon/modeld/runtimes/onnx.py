@@ -2,7 +2,9 @@
 
 A model may have one tensor as input (its first axis counts rows) or one column per
 input. A first output of whole numbers or texts with a second one beside it is a label
-with its probabilities; otherwise the first output is the prediction.
+with its probabilities; otherwise the first output is the prediction. A model that the
+compiler made says so of itself, and its second output is always the probabilities: its
+labels may be fractions.
 """
 
 from typing import Any
@@ -12,7 +14,7 @@ import onnxruntime
 
 from modeld.domain import InputColumn, Signature
 from modeld.errors import LoadFailed, OutOfRange
-from modeld.runtimes.model import Array, Rows
+from modeld.runtimes.model import COMPILED, Array, Rows
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -24,9 +26,9 @@ _LABELS = ("tensor(int64)", "tensor(int32)", "tensor(string)", "tensor(bool)")
 
 
 class OnnxModel:
-    """An inference session with one thread."""
+    """An inference session with one thread, from a path or from the bytes of a file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, source: str | bytes) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -34,7 +36,7 @@ class OnnxModel:
         options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
+                source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise LoadFailed(f"onnxruntime cannot open it: {first_line(error)}") from error
@@ -67,7 +69,8 @@ class OnnxModel:
     def _read_outputs(self) -> None:
         outputs = self._session.get_outputs()
         self._prediction = [outputs[0].name]
-        has_scores = len(outputs) > 1 and outputs[0].type in _LABELS
+        is_compiled = COMPILED in self._session.get_modelmeta().custom_metadata_map
+        has_scores = len(outputs) > 1 and (is_compiled or outputs[0].type in _LABELS)
         self._scores = [outputs[1].name] if has_scores else []
 
     def _feed(self, rows: Rows) -> dict[str, Array]:

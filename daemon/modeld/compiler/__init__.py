@@ -1,0 +1,1 @@
+"""Turn native models into ONNX, and prove that they answer the same."""

@@ -1,0 +1,110 @@
+"""Take a fitted scikit-learn model apart: its steps, members, columns and trees.
+
+Nothing here knows every class; what looks like a part of the model and takes rows of the
+same width is one.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from modeld.compiler import ensembles, histogram
+from modeld.compiler.forest import EQUAL, Nodes
+from modeld.runtimes.model import Array
+
+
+def steps_of(estimator: Any) -> list[Any]:
+    """The steps of a pipeline that do something, in order."""
+    steps = getattr(estimator, "steps", None)
+    if not isinstance(steps, list) or not hasattr(estimator, "named_steps"):
+        return []
+    return [step for _, step in steps if step is not None and step != "passthrough"]
+
+
+def columns_of(estimator: Any, width: int) -> Iterator[tuple[Any, Array]]:
+    """The parts of a column transformer, with the columns that each takes."""
+    if not hasattr(estimator, "output_indices_"):
+        return
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    for _, part, columns in estimator.transformers_:
+        if not isinstance(part, str):
+            yield part, places(columns, width, names)
+
+
+def places(columns: Any, width: int, names: list[str]) -> Array:
+    """Columns however they were named, as numbers."""
+    if isinstance(columns, str):
+        columns = [columns]
+    if isinstance(columns, list) and columns and isinstance(columns[0], str):
+        return np.array([names.index(name) for name in columns])
+    return np.atleast_1d(np.arange(width)[columns])
+
+
+def members(estimator: Any, width: int) -> Iterator[tuple[Any, Array]]:
+    """The models that an ensemble or a search holds, with the columns that each takes."""
+    if trees_of(estimator) or hasattr(estimator, "output_indices_"):
+        return
+    chosen = getattr(estimator, "estimators_features_", None)
+    everything = np.arange(width)
+    for index, member in enumerate(_parts(estimator)):
+        columns = everything if chosen is None else np.asarray(chosen[index])
+        if getattr(member, "n_features_in_", len(columns)) == len(columns):
+            yield member, columns
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    for name, value in getattr(estimator, "__dict__", {}).items():
+        if name.endswith("_") or name == "transformer_list":
+            yield from _models_in(value)
+    if type(estimator).__name__ == "_CalibratedClassifier":
+        yield estimator.estimator
+
+
+def _models_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        value = value[1]
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object):
+        for item in np.ravel(value).tolist() if isinstance(value, np.ndarray) else value:
+            yield from _models_in(item)
+    elif hasattr(value, "predict") or hasattr(value, "transform"):
+        if hasattr(value, "__dict__") and not isinstance(value, type):
+            yield value
+    elif type(value).__name__ == "_CalibratedClassifier":
+        yield value
+
+
+def trees_of(estimator: Any) -> list[Nodes]:
+    """The trees of a model that is a tree, a forest or boosted trees."""
+    if hasattr(estimator, "tree_"):
+        return [ensembles.read_tree(estimator.tree_)]
+    if hasattr(estimator, "_predictors") and hasattr(estimator, "is_categorical_"):
+        categories = histogram.Categories(estimator)
+        predictors = [each for stage in estimator._predictors for each in stage]
+        return [histogram.read(predictor, categories) for predictor in predictors]
+    found = getattr(estimator, "estimators_", None)
+    flat = [] if found is None else np.ravel(np.array(found, dtype=object)).tolist()
+    if flat and all(hasattr(each, "tree_") for each in flat):
+        if getattr(estimator, "estimators_features_", None) is not None:
+            return []
+        return [ensembles.read_tree(each.tree_) for each in flat]
+    return []
+
+
+def thresholds(estimator: Any) -> Iterator[tuple[int, Array]]:
+    """Each feature that the model's trees ask for, with the values that they compare with."""
+    trees = trees_of(estimator)
+    if not trees:
+        return
+    asked = [tree.left >= 0 for tree in trees]
+    features = np.concatenate([tree.features[mask] for tree, mask in zip(trees, asked, strict=True)])
+    values = np.concatenate([t.thresholds[mask] for t, mask in zip(trees, asked, strict=True)])
+    finite = np.isfinite(values)
+    for feature in np.unique(features[finite]):
+        yield int(feature), values[finite & (features == feature)]
+
+
+def is_question_of_equality(tree: Nodes, node: Array) -> Array:
+    """Tell which of some nodes ask whether a value is equal."""
+    equal: Array = tree.modes[node] == EQUAL
+    return equal

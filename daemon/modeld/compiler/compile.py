@@ -1,0 +1,102 @@
+"""Compile a native model to ONNX, if that answers the same.
+
+Every candidate passes the whole proof or is dropped; the first that passes is taken. None
+passing is no misfortune: the native model goes on serving, and the reason is shown.
+"""
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from modeld.compiler.convert import WAYS, convert
+from modeld.compiler.graph import finish, has_exact_trees
+from modeld.compiler.probes import probe
+from modeld.compiler.proof import Expected, expect, prove
+from modeld.errors import CompileFailed, LoadFailed
+from modeld.runtimes.golden import Samples, to_rows
+from modeld.runtimes.joblib import PickledModel
+
+_ENOUGH = 1000
+_NATIVE_SECONDS = 10.0
+"""How long a slow native model may be asked for more than the rows that a proof needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """An ONNX model that answers like the native one, and how that was found.
+
+    `way` is the candidate that passed: `casts`, `double` or `float`. `rows` is how many rows
+    were compared; `greatest_difference` is the greatest of a number among all their answers.
+    """
+
+    model: bytes
+    way: str
+    rows: int
+    greatest_difference: float
+
+
+def compile_model(model: PickledModel, samples: Samples | None) -> Compiled:
+    """Make an ONNX model with equal answers; raises `CompileFailed` with the reason."""
+    if model.signature.rank != 1 or not model.signature.width:
+        raise CompileFailed("only models that take rows of numbers are compiled")
+    graphs, unconverted = _graphs(model)
+    if not graphs:
+        raise unconverted[0]
+    expected = _expected(model, samples)
+    unequal = []
+    for way, graph in graphs:
+        try:
+            return _prove(model, way, graph, expected)
+        except CompileFailed as error:
+            unequal.append(error)
+    raise unequal[0]
+
+
+def _graphs(model: PickledModel) -> tuple[list[tuple[str, Any]], list[CompileFailed]]:
+    """Convert in every way that there is; a way that changes nothing counts as the plainer."""
+    found: list[tuple[str, Any]] = []
+    reasons = []
+    for way in WAYS:
+        if way == "double" and any(name == "double" for name, _ in found):
+            continue
+        try:
+            graph = convert(model.estimator, model.signature.width, way)
+        except CompileFailed as error:
+            reasons.append(error)
+            continue
+        found.append(("double" if way == "casts" and not has_exact_trees(graph) else way, graph))
+    return found, reasons
+
+
+def _expected(model: PickledModel, samples: Samples | None) -> Expected:
+    golden = None if samples is None else to_rows(model.signature, samples.inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = probe(model.estimator, model.signature, golden)
+        end = time.perf_counter() + _NATIVE_SECONDS
+        expected = expect(model, rows, lambda: time.perf_counter() > end)
+    if len(expected.rows) < _ENOUGH:
+        raise CompileFailed(
+            f"the native model answers only {len(expected.rows):,} of the {len(rows):,} rows "
+            f"that it was tried with, fewer than {_ENOUGH:,}"
+        )
+    return expected
+
+
+def _prove(model: PickledModel, way: str, graph: Any, expected: Expected) -> Compiled:
+    from modeld.runtimes.onnx import OnnxModel
+
+    signature = model.signature
+    written = finish(
+        graph,
+        expected.answers.predictions,
+        signature.classes,
+        has_probabilities=signature.has_probabilities,
+    )
+    try:
+        candidate = OnnxModel(written)
+    except LoadFailed as error:
+        raise CompileFailed(str(error)) from error
+    greatest = prove(candidate, expected, has_labels=bool(signature.classes))
+    return Compiled(written, way, len(expected.rows), greatest)

@@ -1,0 +1,87 @@
+"""Choose the rows on which a compiled model must answer like the native one.
+
+The golden samples; rows over the training range and a little beyond; values like 0.1 that
+a float cannot hold; whole numbers, zeros, great numbers; missing values where the model takes
+them; and rows exactly where the model changes its mind. The same model gets the same rows.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from modeld.compiler.around import rows_around
+from modeld.compiler.ranges import Ranges, find_ranges
+from modeld.domain import Signature
+from modeld.runtimes.model import Array
+
+_SPREAD, _GRID, _WHOLE, _GREAT, _MISSING = 1000, 400, 200, 60, 200
+_MOST_AROUND = 24_000
+_BEYOND = 0.1
+
+
+def probe(estimator: Any, signature: Signature, golden: Array | None) -> Array:
+    """Make the rows, the most telling first; the rest is shuffled, so that any part is fair."""
+    random = np.random.default_rng(0)
+    ranges = find_ranges(estimator, signature.width)
+    if golden is not None:
+        everywhere = np.arange(signature.width)
+        ranges.include(everywhere, *_extremes(golden))
+    spread = _spread(ranges, _SPREAD, random)
+    rows = [
+        spread,
+        np.rint(_spread(ranges, _GRID, random) * 10) * 0.1,
+        np.rint(_spread(ranges, _WHOLE, random)),
+        _great(signature, ranges, random),
+        *_missing(signature, ranges, random),
+        *rows_around(estimator, spread, _MOST_AROUND),
+    ]
+    made = np.concatenate(rows)
+    limit = np.finfo(np.float32).max if signature.precision == 32 else np.finfo(np.float64).max
+    made = made[~(np.abs(made) > limit).any(axis=1)]
+    _choose(made, ranges, random)
+    made = made[random.permutation(len(made))]
+    return made if golden is None else np.concatenate([golden, made])
+
+
+def _extremes(golden: Array) -> tuple[Array, Array]:
+    known = np.where(np.isfinite(golden), golden, np.nan)
+    filled = np.where(np.isnan(known).all(axis=0), 0.0, known)
+    return np.nanmin(filled, axis=0), np.nanmax(filled, axis=0)
+
+
+def _spread(ranges: Ranges, count: int, random: np.random.Generator) -> Array:
+    """Rows over the training range and a little beyond."""
+    width = ranges.high - ranges.low
+    low, high = ranges.low - _BEYOND * width, ranges.high + _BEYOND * width
+    return low + (high - low) * random.random((count, len(width)))
+
+
+def _great(signature: Signature, ranges: Ranges, random: np.random.Generator) -> Array:
+    """Zeros, and rows with one or all values far beyond the range, as far as the input goes."""
+    width = signature.width
+    farthest = 38.0 if signature.precision == 32 else 100.0
+    size = 10.0 ** random.uniform(2, farthest, (_GREAT, 1))
+    values = size * random.choice([-1.0, 1.0], (_GREAT, width))
+    rows = _spread(ranges, _GREAT, random)
+    one = random.integers(width, size=_GREAT)
+    rows[np.arange(_GREAT), one] = values[np.arange(_GREAT), one]
+    rows[::4] = values[::4]
+    return np.concatenate([rows, np.zeros((1, width)), np.ones((1, width)), -np.ones((1, width))])
+
+
+def _missing(signature: Signature, ranges: Ranges, random: np.random.Generator) -> list[Array]:
+    nullable = np.flatnonzero(signature.nullable) if signature.nullable else np.array([], int)
+    if not len(nullable):
+        return []
+    rows = _spread(ranges, _MISSING, random)
+    holes = random.random((_MISSING, len(nullable))) < random.random((_MISSING, 1))
+    rows[:, nullable] = np.where(holes, np.nan, rows[:, nullable])
+    return [rows]
+
+
+def _choose(rows: Array, ranges: Ranges, random: np.random.Generator) -> None:
+    """Where only some values count, take mostly those."""
+    for column, values in ranges.choices.items():
+        if len(values):
+            keep = np.isnan(rows[:, column]) | (random.random(len(rows)) < 0.02)
+            rows[:, column] = np.where(keep, rows[:, column], random.choice(values, len(rows)))
