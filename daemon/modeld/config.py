@@ -80,6 +80,8 @@ class Settings(BaseSettings):
         default_factory=lambda known: default_runtime_dir(known["state_file"], known["models_dir"])
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(parse_workers)] = "auto"
+    compile: Literal["auto", "never"] = "auto"
+    compile_timeout: Duration = MINUTE
     trust: Literal["any", "pinned", "safe"] = "any"
     versions: Literal["auto", "live", "all"] = "auto"
     keep_warm: Duration = 15 * MINUTE
@@ -88,6 +90,7 @@ class Settings(BaseSettings):
     request_timeout: PositiveDuration = 30.0
     load_timeout: PositiveDuration = 120.0
     host_memory: Size = 0
+    runtime_max: Size = 2048 * MIB
     max_body: Annotated[Size, Field(ge=1)] = 16 * MIB
     max_rows: Count = 10_000
     max_queue: Count = 1024

@@ -76,6 +76,19 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """How a compiled model was found to answer as the native one.
+
+    `way` names the conversion that passed, `rows` how many were compared, and
+    `greatest_difference` by how much a number differed at most.
+    """
+
+    way: str
+    rows: int
+    greatest_difference: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseSpec:
     """A version being served, as the control process tells it to the workers.
 
@@ -151,4 +164,5 @@ class Artifact:
     rank: int = -1
     classes: tuple[Scalar, ...] = ()
     batching: bool = True
+    compile: str = "auto"
     warnings: tuple[str, ...] = field(default=())

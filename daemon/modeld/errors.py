@@ -13,9 +13,8 @@
     │   ├── ArtifactNotReady        retried
     │   │   └── LfsPointer
     │   ├── ManifestInvalid  DigestMismatch  BytesChanged  NotTrusted  UnknownFormat
-    │   ├── CompileFailed           the native model serves
     │   └── LoadFailed
-    │       └── LoadTimeout  HostDied  SamplesDiffer
+    │       └── LoadTimeout  HostDied  SamplesDiffer  CompileFailed
     ├── RequestError                the client must change the request
     ├── BusyError                   the client may try again
     ├── ModelError                  the model failed on a good request
@@ -159,10 +158,6 @@ class UnknownFormat(VersionError):
     """No runtime recognises the files of this version."""
 
 
-class CompileFailed(VersionError):
-    """No ONNX model was made that answers like the native one, which serves instead."""
-
-
 class LoadFailed(VersionError):
     """The model could not be opened or did not work when tried."""
 
@@ -177,6 +172,10 @@ class HostDied(LoadFailed):
 
 class SamplesDiffer(LoadFailed):
     """The model does not give the answers that its golden samples promise."""
+
+
+class CompileFailed(LoadFailed):
+    """No ONNX model was made that answers like the native one, which serves instead."""
 
 
 # A request

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from modeld.domain import (
     Artifact,
     ModelVersion,
+    Proof,
     Signature,
     SnapshotSpec,
     WorkerSettings,
@@ -159,10 +160,14 @@ class AdminAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Fork a host. Carries its end of the connection to the control process."""
+    """Fork a host. Carries its end of the connection to the control process.
+
+    `needs_libraries` tells whether it is to find scikit-learn imported.
+    """
 
     host: int
     memory: int
+    needs_libraries: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The version works. `in_place` tells whether a worker may run it itself."""
+    """The version works. `in_place` tells whether a worker may run it itself.
+
+    `proof` is that of a compiled model; `why_native` says why compiling is not tried.
+    """
 
     signature: Signature
     row_seconds: float
@@ -203,11 +211,30 @@ class Loaded:
     warnings: tuple[str, ...]
     seconds: float
     example: str
+    proof: Proof | None = None
+    why_native: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compile:
+    """The first message to a host that is to compile: write the ONNX model to `target`."""
+
+    artifact: Artifact
+    target: str
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The compiled model is written, and answers as the native one."""
+
+    proof: Proof
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRefused:
-    """The version does not work; `code` is that of an error of ours."""
+    """The version does not work, or cannot be compiled; `code` is that of an error of ours."""
 
     code: str
     message: str
@@ -287,6 +314,8 @@ Message = (
     | Exited
     | Load
     | Loaded
+    | Compile
+    | Compiled
     | LoadRefused
     | Peer
     | Batch

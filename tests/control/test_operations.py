@@ -40,6 +40,7 @@ class World:
     live: str | None = "v1"
     overtaken_by: list[str] = field(default_factory=list)
     causes: list[Cause] = field(default_factory=list)
+    urgent: list[bool] = field(default_factory=list)
     progress: Any = None
 
     def __post_init__(self) -> None:
@@ -72,7 +73,11 @@ class World:
             raise VersionNotFound(f"no version {version}", KNOWN)
         return Path(version.version)
 
-    # As a switch
+    # As a switch and its gathering
+
+    @property
+    def gathering(self) -> "World":
+        return self
 
     def live_versions(self) -> dict[str, str]:
         return {"default": self.live} if self.live else {}
@@ -80,7 +85,10 @@ class World:
     def digest_of_live(self, _model: str) -> str:
         return f"sha256:{self.live}"
 
-    async def load(self, version: ModelVersion, _desired: DesiredState) -> None:
+    async def load(
+        self, version: ModelVersion, _desired: DesiredState, *, is_urgent: bool = True
+    ) -> None:
+        self.urgent.append(is_urgent)
         if version.version == "broken":
             raise LoadFailed("broken: it does not open")
 
@@ -145,6 +153,28 @@ async def test_a_version_is_made_live_and_the_file_says_so(world: World) -> None
     assert changed.generation == 2
     assert changed.digest == "sha256:v2"
     assert world.causes == [Cause("admin", "ann", "better")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_urgent"),
+    [(to("v2"), False), (to("v2", reason="v1 is wrong"), True)],
+)
+async def test_a_change_with_a_reason_is_in_a_hurry(
+    world: World, request_: SetActive, is_urgent: bool
+) -> None:
+    """Then it does not wait for its version to be compiled."""
+    await world.operations().set_active(request_)
+
+    assert world.urgent[0] is is_urgent
+
+
+async def test_a_rollback_is_in_a_hurry(world: World) -> None:
+    await world.operations().set_active(to("v2"))
+    world.urgent.clear()
+
+    await back(world)
+
+    assert world.urgent[0]
 
 
 async def test_what_is_live_already_is_not_written_again(world: World) -> None:

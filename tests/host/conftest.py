@@ -145,7 +145,7 @@ class NurseryProcess:
         """Fork a host."""
         number = len(self.hosts) + 1
         ours, theirs = socket.socketpair()
-        self.control.send(Fork(number, memory), take=theirs.detach())
+        self.control.send(Fork(number, memory, needs_libraries=True), take=theirs.detach())
         forked = self._next(Forked)
         assert isinstance(forked, Forked)
         assert forked.host == number

@@ -173,7 +173,7 @@ def test_an_order_that_nobody_waits_for_is_no_failure(short_lived: NurseryProces
     os.kill(short_lived.process.pid, signal.SIGSTOP)
     ours, theirs = socket.socketpair()
 
-    short_lived.control.send(Fork(9, 0), take=theirs.detach())
+    short_lived.control.send(Fork(9, 0, needs_libraries=False), take=theirs.detach())
     short_lived.control.close()
     ours.close()
     os.kill(short_lived.process.pid, signal.SIGCONT)

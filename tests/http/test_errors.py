@@ -43,7 +43,15 @@ STATUSES = {
     422: [
         *("VersionError", "InvalidVersionName", "ArtifactNotReady", "LfsPointer"),
         *("ManifestInvalid", "DigestMismatch", "BytesChanged", "NotTrusted", "UnknownFormat"),
-        *("LoadFailed", "HostDied", "SamplesDiffer", "RequestError", "WrongType", "WrongShape"),
+        *(
+            "LoadFailed",
+            "HostDied",
+            "SamplesDiffer",
+            "CompileFailed",
+            "RequestError",
+            "WrongType",
+            "WrongShape",
+        ),
         *("MissingField", "UnknownField", "ConflictingFields", "EmptyBatch", "OutOfRange"),
         *("NoProbabilities", "InvalidParameter"),
     ],

@@ -18,6 +18,11 @@ from typing import Any, TypeVar
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_SECONDS = 30.0
 T = TypeVar("T")
+DEFAULTS = {
+    "MODELD_WORKERS": "2",
+    # Most tests are about hosts, which compiled versions leave; those about compiling say so.
+    "MODELD_COMPILE": "never",
+}
 GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.org")
 
 
@@ -109,7 +114,7 @@ class Server:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=kept | {"MODELD_WORKERS": "2"} | environment,
+                env=kept | DEFAULTS | environment,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ import click
 
 from modeld import __version__
 from modeld.cli.change import rollback, set_active
+from modeld.cli.compile import compile_version
 from modeld.cli.serve import serve
 from modeld.cli.show import status, versions, wait
 
@@ -36,5 +37,5 @@ def commands() -> None:
     """Serve machine-learning models whose deployments are git commits."""
 
 
-for command in (serve, status, versions, wait, set_active, rollback):
+for command in (serve, status, versions, wait, set_active, rollback, compile_version):
     commands.add_command(command)

@@ -83,7 +83,7 @@ def _on_disk(settings: Settings) -> dict[str, Any]:
 
 def _print_table(document: dict[str, Any], source: str) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("model", "version", "state", "format", "runs", "digest"):
+    for name in ("model", "version", "state", "format", "runs", "digest", "native because"):
         table.add_column(name)
     for model, content in document["models"].items():
         for version in content["versions"]:
@@ -95,6 +95,7 @@ def _print_table(document: dict[str, Any], source: str) -> None:
                 version.get("format", ""),
                 version.get("runtime", ""),
                 digest[:19],
+                version.get("why_native", ""),
             )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)

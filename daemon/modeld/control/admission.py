@@ -12,8 +12,8 @@ def check_trust(version: ModelVersion, format_name: str, trust: str, *, is_pinne
         return
     if trust == "safe":
         raise NotTrusted(
-            f"{version} is a {format_name} file, whose loading runs code; "
-            "MODELD_TRUST=safe takes ONNX models alone"
+            f"{version} is a {format_name} file, whose loading runs code; MODELD_TRUST=safe takes "
+            f"ONNX models, and compiled ones: modeld compile {version.version}"
         )
     if not is_pinned:
         raise NotTrusted(
@@ -28,7 +28,6 @@ def check_supported(version: ModelVersion, manifest: Manifest) -> None:
         "outputs.threshold": manifest.threshold is not None,
         "code": bool(manifest.code),
         "environment": bool(manifest.environment),
-        "compile: required": manifest.compile == "required",
     }
     for name, is_asked in asked.items():
         if is_asked:

@@ -6,14 +6,8 @@ on SIGTERM drains: the workers answer what they accepted, then everything ends.
 
 import asyncio
 import contextlib
-import fcntl
-import json
-import os
-import secrets
 import signal
 import socket
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
@@ -21,8 +15,10 @@ import uvloop
 
 from modeld.config import Settings
 from modeld.control.applying import Applying
+from modeld.control.compilations import Compilations
 from modeld.control.environment import passed_sockets
 from modeld.control.hosts import Nursery
+from modeld.control.intake import Intake
 from modeld.control.ledger import Ledger
 from modeld.control.listener import is_loopback, open_listener, port_of
 from modeld.control.loader import Loader, LoadLimits
@@ -31,6 +27,7 @@ from modeld.control.progress import Progress
 from modeld.control.publisher import Publisher
 from modeld.control.reconciler import Reconciler
 from modeld.control.requests import Requests
+from modeld.control.runtime_folder import admin_token, locked, write_server_file
 from modeld.control.status import Status
 from modeld.control.supervisor import Supervisor
 from modeld.control.switch import Switch
@@ -41,7 +38,6 @@ from modeld.control.web.metrics import Metrics, Sources
 from modeld.control.web.server import ControlServer, socket_path
 from modeld.desired.file import StateFile
 from modeld.domain import DEFAULT_MODEL, WorkerSettings
-from modeld.errors import ConfigError
 from modeld.http.auth import AdminAccess
 from modeld.log import configure, get_logger
 from modeld.repository import staging
@@ -57,49 +53,12 @@ _DRAIN_GRACE_SECONDS = 6.0
 def serve(settings: Settings) -> int:
     """Serve until told to stop; gives the exit code. Raises `ConfigError` before anything runs."""
     configure(settings.log_format)
-    with _runtime_folder(settings.runtime_dir) as folder:
+    with locked(settings.runtime_dir) as folder:
         listener = open_listener(settings.host, settings.port, passed_sockets())
-        server = Control(settings, folder, listener, _admin_token(settings, listener))
+        server = Control(
+            settings, folder, listener, admin_token(settings, is_local=is_loopback(listener))
+        )
         return uvloop.run(server.run())
-
-
-@contextlib.contextmanager
-def _runtime_folder(folder: Path) -> Iterator[Path]:
-    """Make the runtime folder and hold its lock: one server to a folder."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"MODELD_RUNTIME_DIR: {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise ConfigError(
-            f"another modeld runs on {folder}; stop it, or set MODELD_RUNTIME_DIR to another folder"
-        ) from error
-    try:
-        yield folder
-    finally:
-        os.close(descriptor)
-
-
-def _admin_token(settings: Settings, listener: socket.socket) -> str | None:
-    """Give the admin token; one is made and kept where the server can be reached from outside."""
-    given = settings.read_admin_token()
-    if given is not None:
-        return given.get_secret_value()
-    if is_loopback(listener) and not settings.public_origin:
-        return None
-    path = settings.runtime_dir / "admin-token"
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_text().strip()
-    token = secrets.token_urlsafe(32)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{token}\n")
-    print(f"Admin needs a token; one was made: {path}", file=sys.stderr)  # noqa: T201
-    return token
 
 
 class Control:
@@ -122,6 +81,8 @@ class Control:
             loop.add_signal_handler(number, self._told_to_stop, stop)
         loop.add_signal_handler(signal.SIGHUP, self._reconciler.wake)
         await self._server.listen_on_socket(socket_path(self._folder))
+        # It imports while the workers do.
+        self._nursery.start()
         self._supervisor.start()
         tasks = [
             asyncio.create_task(self._reconciler.run()),
@@ -129,7 +90,9 @@ class Control:
             asyncio.create_task(self._collect()),
             asyncio.create_task(self._greet()),
         ]
-        self._write_server_file()
+        write_server_file(
+            self._folder, self._settings.host, port_of(self._listener), socket_path(self._folder)
+        )
         await stop.wait()
         await self._end(tasks)
         return 0
@@ -148,8 +111,17 @@ class Control:
         self._ledger = Ledger(self._folder / "modeld.sqlite")
         repository = Repository(settings.models_dir)
         self._nursery = Nursery(memory=settings.host_memory)
-        limits = LoadLimits(settings.trust, settings.load_timeout, settings.inplace_max)
-        loader = Loader(repository, self._nursery, self._ledger, staged, limits)
+        compiled = self._folder / "compiled"
+        compiled.mkdir(mode=0o700, exist_ok=True)
+        self._compilations = Compilations(self._nursery, compiled, most_bytes=settings.runtime_max)
+        limits = LoadLimits(
+            settings.trust,
+            settings.load_timeout,
+            settings.inplace_max,
+            compiles=settings.compile != "never",
+        )
+        intake = Intake(repository, staged)
+        loader = Loader(intake, self._nursery, self._compilations, self._ledger, limits)
         self._supervisor = Supervisor(
             worker_settings(settings),
             self._listener,
@@ -162,6 +134,7 @@ class Control:
             self._ledger,
             keep_warm=settings.keep_warm,
             max_loaded=settings.max_loaded,
+            compile_timeout=settings.compile_timeout,
         )
         self._progress = Progress(self._ledger)
         file = StateFile(settings.state_file, self._folder / "state.lock")
@@ -246,23 +219,12 @@ class Control:
             body = f'{{"features": {live.loaded.example}}}'
             print(f"Try: curl {url}/predict -d {quote(body)}", flush=True)  # noqa: T201
 
-    def _write_server_file(self) -> None:
-        content = {
-            "pid": os.getpid(),
-            "host": self._settings.host,
-            "port": port_of(self._listener),
-            "socket": str(socket_path(self._folder)),
-        }
-        path = self._folder / "server.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content) + "\n")
-        temporary.replace(path)
-
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         """Drain the workers, then end the hosts and the rest."""
         log.info("control.draining")
         for task in tasks:
             task.cancel()
+        self._switch.stop()
         self._publisher.stop()
         # A worker accepts what waits and then closes the socket: it must be the last to do so.
         self._listener.close()

@@ -84,7 +84,7 @@ class Applying:
             desired = parse(document.data)
         except ModeldError:
             return False
-        await self._switch.files_change(desired, self._tried)
+        await self._switch.gathering.files_change(desired, self._tried)
         return True
 
     async def _try(self, document: StateDocument, generation: int) -> None:
@@ -96,8 +96,8 @@ class Applying:
             self._progress.tell()
             await self.fall_back()
             return
-        self._tried = await self._switch.fingerprint(desired)
-        gathered = await self._switch.gather(desired)
+        self._tried = await self._switch.gathering.fingerprint(desired)
+        gathered = await self._switch.gathering.gather(desired, is_urgent=self.is_first)
         failure = active_failure(desired, gathered)
         if failure is not None and await self.fall_back():
             raise failure
@@ -151,7 +151,7 @@ class Applying:
         return self._progress.applied is not None
 
     async def _serve_again(self, wish: Wish, at: float) -> None:
-        gathered = await self._switch.gather(wish.desired)
+        gathered = await self._switch.gathering.gather(wish.desired)
         if not gathered.live:
             raise next(iter(gathered.failures.values()))
 

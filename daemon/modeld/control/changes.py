@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from modeld.control.loader import LoadedRelease
+from modeld.control.release import LoadedRelease
 from modeld.desired.document import DesiredState
 from modeld.domain import ModelVersion
 from modeld.errors import ModeldError

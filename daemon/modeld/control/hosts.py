@@ -22,7 +22,17 @@ from modeld.host.channel import Channel, connected_pair
 from modeld.host.protocol import Frame, ProtocolError
 from modeld.http.errors import error_of
 from modeld.log import get_logger
-from modeld.messages import Exited, Fork, Forked, Load, Loaded, LoadRefused, Peer
+from modeld.messages import (
+    Compile,
+    Compiled,
+    Exited,
+    Fork,
+    Forked,
+    Load,
+    Loaded,
+    LoadRefused,
+    Peer,
+)
 
 log = get_logger()
 
@@ -39,7 +49,7 @@ class Host:
         self.on_death: Callable[[str], None] = lambda _: None
         self._channel = Channel(sock, self._received, self._lost)
         self._pidfd = -1
-        self._loading: asyncio.Future[Loaded] | None = None
+        self._loading: asyncio.Future[Loaded | Compiled] | None = None
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._ending: asyncio.Task[None] | None = None
         self.is_alive = True
@@ -58,13 +68,30 @@ class Host:
 
     async def load(self, artifact: Artifact, *, inplace_max: int, seconds: float) -> Loaded:
         """Have the host open and try a version; raises `LoadFailed` and its kin."""
+        try:
+            answer = await self._ask(Load(artifact, inplace_max, seconds + 5), seconds)
+        except TimeoutError:
+            raise LoadTimeout(f"{artifact.version} did not load within {seconds:g} s") from None
+        if not isinstance(answer, Loaded):
+            raise ProtocolError(f"a host does not answer {type(answer).__name__} to Load")
+        return answer
+
+    async def compile(self, artifact: Artifact, target: str, *, seconds: float) -> Compiled:
+        """Have the host compile a version into a file; raises `CompileFailed`, `HostDied`…"""
+        try:
+            answer = await self._ask(Compile(artifact, target, seconds + 5), seconds)
+        except TimeoutError:
+            raise LoadTimeout(f"it was not compiled within {seconds:g} s") from None
+        if not isinstance(answer, Compiled):
+            raise ProtocolError(f"a host does not answer {type(answer).__name__} to Compile")
+        return answer
+
+    async def _ask(self, order: Load | Compile, seconds: float) -> Loaded | Compiled:
         self._loading = asyncio.get_running_loop().create_future()
-        self._channel.send(Load(artifact, inplace_max, seconds + 5))
+        self._channel.send(order)
         try:
             async with asyncio.timeout(seconds):
                 return await self._loading
-        except TimeoutError:
-            raise LoadTimeout(f"{artifact.version} did not load within {seconds:g} s") from None
         finally:
             self._loading = None
 
@@ -97,7 +124,7 @@ class Host:
 
     def _received(self, frame: Frame) -> None:
         match frame.message:
-            case Loaded() as loaded if self._loading is not None:
+            case (Loaded() | Compiled()) as loaded if self._loading is not None:
                 if not self._loading.done():
                     self._loading.set_result(loaded)
             case LoadRefused(code, message) if self._loading is not None:
@@ -152,8 +179,14 @@ class Nursery:
         """All hosts that have not been seen to end."""
         return tuple(self._hosts.values())
 
-    def start_host(self) -> Host:
-        """Fork a host, starting the nursery where there is none."""
+    def start(self) -> None:
+        """Start ahead of the first host; it ends again if none comes."""
+        if self._channel is None:
+            self._start()
+            self._end_when_idle()
+
+    def start_host(self, *, needs_libraries: bool) -> Host:
+        """Fork a host, with scikit-learn imported or not, starting the nursery where needed."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -161,7 +194,7 @@ class Nursery:
         ours, theirs = connected_pair()
         host = Host(next(self._numbers), ours)
         self._hosts[host.number] = host
-        channel.send(Fork(host.number, self._memory), take=[theirs.detach()])
+        channel.send(Fork(host.number, self._memory, needs_libraries), take=[theirs.detach()])
         return host
 
     def _start(self) -> Channel:

@@ -1,33 +1,29 @@
 """Bring a version from the repository to the point where it could serve.
 
-Stage and hash the files, check what they promise, open them in a host, try them. One
-load of a version runs at a time, however many ask for it. Nothing that serves is
-touched: what comes out is a proven release, or an error that says why not.
+Take it in, open it in a host, try it. A version whose compiled file is there is served by
+that, and its pickle stays closed. One load of a version runs at a time, however many ask
+for it. Nothing that serves is touched: what comes out is a proven release, or an error
+that says why not.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from modeld.control.admission import check_supported, check_trust
+from modeld.control.admission import check_trust
+from modeld.control.compilations import Compilations
 from modeld.control.hosts import Host, Nursery
+from modeld.control.intake import Intake, Taken
 from modeld.control.ledger import Ledger
+from modeld.control.release import LoadedRelease
 from modeld.domain import Artifact, ModelVersion, ReleaseSpec
-from modeld.errors import (
-    BytesChanged,
-    DigestMismatch,
-    LoadFailed,
-    ModeldError,
-)
+from modeld.errors import BytesChanged, CompileFailed, LoadFailed, ModeldError
 from modeld.log import get_logger
 from modeld.messages import Loaded
 from modeld.repository import staging
-from modeld.repository.digest import DigestCache, digest_of
-from modeld.repository.manifest import Manifest, read_manifest
-from modeld.repository.samples import read_samples
-from modeld.repository.versions import Repository
-from modeld.runtimes.formats import detect
+from modeld.repository.manifest import COMPILED as COMPILED_FILE
+from modeld.runtimes.formats import COMPILED, executes_code
 from modeld.slots import release_slot
 
 log = get_logger()
@@ -40,27 +36,7 @@ class LoadLimits:
     trust: str
     timeout: float
     inplace_max: int
-
-
-@dataclass(slots=True, eq=False)
-class LoadedRelease:
-    """A proven version. `host` is `None` once workers run it themselves."""
-
-    spec: ReleaseSpec
-    artifact: Artifact
-    staged: staging.Staged
-    loaded: Loaded
-    host: Host | None
-    last_used: float = 0.0
-    predictions_seen: int = -1
-    revived_at: float = 0.0
-    revivals: int = 0
-    reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def version(self) -> ModelVersion:
-        """Which version this is."""
-        return self.spec.version
+    compiles: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -74,29 +50,24 @@ class Loader:
 
     def __init__(
         self,
-        repository: Repository,
+        intake: Intake,
         nursery: Nursery,
+        compilations: Compilations,
         ledger: Ledger,
-        folder: Path,
         limits: LoadLimits,
     ) -> None:
-        self._repository = repository
+        self._intake = intake
         self._nursery = nursery
+        self._compilations = compilations
         self._ledger = ledger
-        self._folder = folder
         self._limits = limits
-        self._digests = DigestCache()
         self._ids = count(1)
         self._slots: dict[tuple[ModelVersion, str], int] = {}
         self._running: dict[ModelVersion, _Running] = {}
 
     async def digest(self, version: ModelVersion, named: tuple[str, ...]) -> str:
         """Give the digest that the version's files have now; cheap when they did not change."""
-        return await asyncio.to_thread(self._digest, version, named)
-
-    def _digest(self, version: ModelVersion, named: tuple[str, ...]) -> str:
-        folder = self._repository.folder(version, named)
-        return digest_of(folder, read_manifest(folder), self._digests)
+        return await self._intake.digest(version, named)
 
     async def load(
         self, version: ModelVersion, named: tuple[str, ...], pin: str | None
@@ -127,86 +98,98 @@ class Loader:
     async def _load(
         self, version: ModelVersion, named: tuple[str, ...], pin: str | None
     ) -> LoadedRelease:
-        staged, manifest = await self._stage_whole(version, named)
+        taken = await self._intake.take(version, named, pin)
         try:
-            artifact = await asyncio.to_thread(self._identify, staged, manifest, pin)
-            host = self._nursery.start_host()
-            try:
-                loaded = await self._try(host, artifact)
-                await asyncio.to_thread(self._ledger.remember_digest, version, artifact.digest)
-            except BaseException:
-                host.kill()
-                raise
+            await asyncio.to_thread(self._check_first_use, taken.artifact, pin)
+            release = await self._load_compiled(taken) or await self._load_as_it_is(taken)
         except BaseException:
-            staging.discard(staged)
+            staging.discard(taken.staged)
+            raise
+        return release
+
+    def _check_first_use(self, artifact: Artifact, pin: str | None) -> None:
+        first = self._ledger.first_digest(artifact.version)
+        if pin is None and first is not None and first != artifact.digest:
+            raise BytesChanged(
+                f"{artifact.version} has other bytes than when it was first used "
+                f"({artifact.digest[:19]}…, first {first[:19]}…); versions never change: "
+                "put the old files back and keep these as a new version"
+            )
+
+    async def _load_as_it_is(self, taken: Taken) -> LoadedRelease:
+        artifact = taken.artifact
+        trust = self._limits.trust
+        check_trust(artifact.version, artifact.format, trust, is_pinned=artifact.pinned)
+        return await self._open(artifact, taken.staged)
+
+    async def _load_compiled(self, taken: Taken) -> LoadedRelease | None:
+        """Open the compiled file that lies beside the model or was made before, if it will do."""
+        artifact = taken.artifact
+        if not executes_code(artifact.format) or self._why_not_compiled(artifact):
+            return None
+        path = self._find_compiled(taken)
+        if path is None:
+            return None
+        try:
+            release = await self._open_compiled(taken.staged, artifact, path)
+        except LoadFailed as error:
+            if self._limits.trust == "safe":
+                raise
+            log.warning("compiled.unusable", version=str(artifact.version), error=str(error))
+            if not error.retryable:
+                self._compilations.forget(artifact)
+            return None
+        staging.discard(taken.staged)
+        return release
+
+    def _find_compiled(self, taken: Taken) -> Path | None:
+        committed = taken.staged.folder / COMPILED_FILE
+        return committed if committed.exists() else self._compilations.find(taken.artifact)
+
+    def _why_not_compiled(self, artifact: Artifact) -> str:
+        if not executes_code(artifact.format):
+            return ""
+        if artifact.compile == "never":
+            return "model.yaml has compile: never"
+        return "" if self._limits.compiles else "MODELD_COMPILE=never"
+
+    async def _open_compiled(
+        self, staged: staging.Staged, artifact: Artifact, path: Path
+    ) -> LoadedRelease:
+        """Load a version by its compiled file, from a private copy."""
+        copy = await asyncio.to_thread(self._intake.take_compiled, staged, path)
+        opened = replace(
+            artifact,
+            format=COMPILED,
+            path=str(copy.folder / COMPILED_FILE),
+            samples=str(copy.samples or ""),
+        )
+        try:
+            return await self._open(opened, copy)
+        except BaseException:
+            staging.discard(copy)
+            raise
+
+    async def _open(self, artifact: Artifact, staged: staging.Staged) -> LoadedRelease:
+        """Open a version in a host and try it."""
+        host = self._nursery.start_host(needs_libraries=executes_code(artifact.format))
+        try:
+            loaded = await self._try(host, artifact)
+            await asyncio.to_thread(self._ledger.remember_digest, artifact.version, artifact.digest)
+        except BaseException:
+            host.kill()
             raise
         log.info(
             "version.loaded",
-            version=str(version),
+            version=str(artifact.version),
+            format=artifact.format,
             seconds=round(loaded.seconds, 3),
             row_ms=round(loaded.row_seconds * 1e3, 3),
             in_place=loaded.in_place,
         )
-        return LoadedRelease(self._spec(artifact, loaded, host), artifact, staged, loaded, host)
-
-    async def _stage_whole(
-        self, version: ModelVersion, named: tuple[str, ...]
-    ) -> tuple[staging.Staged, Manifest | None]:
-        """Stage in a thread; a copy that nobody waits for any more is deleted."""
-        work = asyncio.create_task(asyncio.to_thread(self._stage, version, named))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.add_done_callback(_discard_staged)
-            raise
-
-    def _stage(
-        self, version: ModelVersion, named: tuple[str, ...]
-    ) -> tuple[staging.Staged, Manifest | None]:
-        folder = self._repository.folder(version, named)
-        manifest = read_manifest(folder)
-        return staging.stage(version, folder, manifest, self._folder), manifest
-
-    def _identify(
-        self, staged: staging.Staged, manifest: Manifest | None, pin: str | None
-    ) -> Artifact:
-        """Check everything that can be checked without interpreting a byte of the model."""
-        if manifest is not None:
-            check_supported(staged.version, manifest)
-        self._check_digest(staged, pin)
-        wanted = manifest.format if manifest else None
-        format_name, path = detect(staged.folder, [f.path for f in staged.files], wanted)
-        is_pinned = pin is not None or bool(manifest and manifest.files)
-        check_trust(staged.version, format_name, self._limits.trust, is_pinned=is_pinned)
-        if staged.samples is not None:
-            read_samples(staged.samples)
-        return Artifact(
-            version=staged.version,
-            format=format_name,
-            path=str(path),
-            digest=staged.digest,
-            size=staged.size,
-            pinned=is_pinned,
-            samples=str(staged.samples) if staged.samples else "",
-            columns=manifest.columns if manifest else (),
-            rank=manifest.rank if manifest else -1,
-            classes=manifest.classes if manifest else (),
-            batching=manifest.batching if manifest else True,
-        )
-
-    def _check_digest(self, staged: staging.Staged, pin: str | None) -> None:
-        if pin is not None and pin != staged.digest:
-            raise DigestMismatch(
-                f"{staged.version}: state/active.yaml pins {pin[:19]}…, "
-                f"the files have {staged.digest[:19]}…"
-            )
-        first = self._ledger.first_digest(staged.version)
-        if pin is None and first is not None and first != staged.digest:
-            raise BytesChanged(
-                f"{staged.version} has other bytes than when it was first used "
-                f"({staged.digest[:19]}…, first {first[:19]}…); versions never change: "
-                "put the old files back and keep these as a new version"
-            )
+        spec = self._spec(artifact, loaded, host)
+        why_native = loaded.why_native or self._why_not_compiled(artifact)
+        return LoadedRelease(spec, artifact, staged, loaded, host, why_native)
 
     async def _try(self, host: Host, artifact: Artifact) -> Loaded:
         try:
@@ -216,8 +199,37 @@ class Loader:
         except ModeldError as error:
             raise _named(error, artifact.version) from error
 
+    def wants_compiling(self, release: LoadedRelease) -> bool:
+        """Tell whether a release could still become a compiled one."""
+        return executes_code(release.artifact.format) and not release.why_native
+
+    async def compiled(self, release: LoadedRelease) -> LoadedRelease:
+        """Compile a native release and load the result, once however many ask for it.
+
+        The release goes on as it is; raises `CompileFailed` with the reason, which it keeps.
+        """
+        async with release.compiling:
+            if release.became is None:
+                try:
+                    release.became = await self._compile(release)
+                except CompileFailed as error:
+                    release.why_native = str(error)
+                    log.info("version.native", version=str(release.version), reason=str(error))
+                    raise
+            return release.became
+
+    async def _compile(self, release: LoadedRelease) -> LoadedRelease:
+        if release.why_native:
+            raise CompileFailed(release.why_native)
+        path = await self._compilations.compile(release.artifact)
+        try:
+            return await self._open_compiled(release.staged, release.artifact, path)
+        except LoadFailed as error:
+            self._compilations.forget(release.artifact)
+            raise CompileFailed(f"the compiled model does not work: {error}") from error
+
     def _spec(self, artifact: Artifact, loaded: Loaded, host: Host) -> ReleaseSpec:
-        runtime = "onnx" if artifact.format == "onnx" else "native"
+        runtime = "native" if executes_code(artifact.format) else artifact.format
         return ReleaseSpec(
             id=next(self._ids),
             version=artifact.version,
@@ -243,7 +255,8 @@ class Loader:
 
     async def reload(self, release: LoadedRelease) -> Host:
         """Load a release again, into a new host, from its staged copy; raises `LoadFailed`."""
-        host = self._nursery.start_host()
+        needs_libraries = executes_code(release.artifact.format)
+        host = self._nursery.start_host(needs_libraries=needs_libraries)
         try:
             await self._try(host, release.artifact)
         except BaseException:
@@ -257,11 +270,6 @@ class Loader:
             release.host.leave()
         staging.discard(release.staged)
         log.info("version.unloaded", version=str(release.version))
-
-
-def _discard_staged(work: asyncio.Task[tuple[staging.Staged, Manifest | None]]) -> None:
-    if not work.cancelled() and work.exception() is None:
-        staging.discard(work.result()[0])
 
 
 def _named(error: ModeldError, version: ModelVersion) -> ModeldError:

@@ -129,7 +129,9 @@ class Operations:
         base = await self._base()
         self._check_expectations(request, base)
         await self._find(request, base)
-        await self._switch.load(ModelVersion(request.model, request.version), base.desired)
+        is_urgent = bool(request.reason) or request.trigger == ROLLBACK
+        version = ModelVersion(request.model, request.version)
+        await self._switch.gathering.load(version, base.desired, is_urgent=is_urgent)
 
     async def _find(self, request: SetActive, base: _Base) -> None:
         named = tuple(wish.model for wish in base.desired.models) if base.desired else ()
@@ -201,7 +203,7 @@ class Operations:
         if current == request.version and wish is not None and wish.active == current:
             return replace(self._answer(request, current), unchanged=True)
         text = set_active(base.text, request.model, request.version)
-        gathered = await self._switch.gather_one(version, parse(text.encode()))
+        gathered = await self._switch.gathering.gather_one(version, parse(text.encode()))
         if request.dry_run:
             answer = self._answer(request, request.version)
             return replace(answer, dry_run=True, digest=gathered.live[request.model].spec.digest)

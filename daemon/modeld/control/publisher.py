@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from modeld.control.hosts import Host
-from modeld.control.loader import LoadedRelease, Loader
+from modeld.control.loader import Loader
+from modeld.control.release import LoadedRelease
 from modeld.control.supervisor import Supervisor, WorkerDied, WorkerProcess
 from modeld.domain import ModelVersion, Route, SnapshotSpec
 from modeld.errors import ModeldError, PublishFailed
@@ -108,7 +109,9 @@ class Publisher:
                 descriptors.append(release.host.connect())
             worker.connected[release.spec.id] = number
         order = Prepare(spec, tuple(hosts))
-        timeout = _SWAP_SECONDS if is_swap else self._load_timeout
+        # A worker that has just been started may still be importing.
+        is_quick = is_swap and worker.is_member
+        timeout = _SWAP_SECONDS if is_quick else self._load_timeout
         try:
             answer = await worker.ask(order, spec.number, descriptors, timeout)
         except TimeoutError:

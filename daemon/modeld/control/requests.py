@@ -83,7 +83,7 @@ class Requests:
                 f"{version} is not served: only what state/active.yaml names is "
                 "(list it under also:, or set MODELD_VERSIONS=all)"
             )
-        await self._switch.check_known(version, desired)
+        await self._switch.gathering.check_known(version, desired)
         async with self._loading:
             return await self._switch.want(version, desired)
 

@@ -2,16 +2,16 @@
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from modeld.control.history import rollback_target
 from modeld.control.hosts import Nursery
 from modeld.control.ledger import Ledger
-from modeld.control.loader import LoadedRelease
 from modeld.control.progress import Progress
 from modeld.control.publisher import Publisher
+from modeld.control.release import LoadedRelease
 from modeld.control.summary import Facts, advise, summarise
 from modeld.control.supervisor import Supervisor
 from modeld.control.switch import Switch
@@ -186,6 +186,8 @@ class Status:
             "host": self._publisher.down[release.version] if is_down else "",
             "row_ms": round(release.loaded.row_seconds * 1e3, 4),
             "libraries": list(release.loaded.libraries),
+            "why_native": release.why_native,
+            "proof": asdict(release.loaded.proof) if release.loaded.proof else None,
         }
 
     def _desired(self) -> Document:

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -55,6 +56,15 @@ def reset_signals() -> None:
         signal.signal(name, signal.SIG_DFL)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_IGN)
+
+
+def step_back(niceness: int = 19) -> None:
+    """Have this thread yield the processor to others; those of its own process stay as they are.
+
+    There is no way back without privileges, so work that is not urgent has a thread of its own.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def trim_heap() -> None:

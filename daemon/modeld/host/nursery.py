@@ -1,8 +1,10 @@
 """Fork hosts from a process that has scikit-learn imported and never unpickled anything.
 
 Importing scikit-learn takes seconds and 150 MB; a forked host is ready in 30 ms and
-shares those pages. The nursery has one thread, so that a fork copies a process in a
-known state. It reports deaths, because only a parent can wait for its children.
+shares those pages. It is imported when the first host needs it: where everything is
+ONNX or compiled, nothing waits for it. The nursery has one thread, so that a fork
+copies a process in a known state. It reports deaths, because only a parent can wait
+for its children.
 """
 
 import contextlib
@@ -25,6 +27,7 @@ class Nursery:
     def __init__(self, sock: socket.socket) -> None:
         self._control = BlockingChannel(sock)
         self._hosts: dict[int, int] = {}
+        self._has_libraries = False
         self._wake, self._alarm = socket.socketpair()
         self._wake.setblocking(False)
         self._alarm.setblocking(False)
@@ -61,6 +64,9 @@ class Nursery:
         return frames is not None
 
     def _fork(self, order: Fork, descriptor: int) -> None:
+        if order.needs_libraries and not self._has_libraries:
+            _import_libraries()
+            self._has_libraries = True
         pid = os.fork()
         if pid == 0:
             self._become_host(order, descriptor)
@@ -110,13 +116,15 @@ def _import_libraries() -> None:
     import sklearn.preprocessing
     import sklearn.svm  # noqa: F401
 
+    gc.collect()
+    gc.freeze()
+
 
 def main() -> None:
     """Run as `python -m modeld.host.nursery FD PARENT`."""
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
     reset_signals()
     die_with_parent(parent)
-    _import_libraries()
     gc.collect()
     gc.freeze()
     Nursery(socket.socket(fileno=descriptor)).run()

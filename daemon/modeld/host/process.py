@@ -2,8 +2,10 @@
 
 It loads the version that the control process names, tries it, and then answers
 batches from every worker that it was introduced to, one after another. It ends when
-its last peer has gone. Before each batch it arms a kernel timer that ends it, so that
-a model that hangs in C code needs nobody to kill it.
+its last peer has gone. A host may also be started to compile a version, and does nothing
+else then. Loading and compiling yield the processor to whatever serves. Before each
+batch it arms a kernel timer that ends it, so that a model that hangs in C code needs
+nobody to kill it.
 """
 
 import json
@@ -11,21 +13,39 @@ import os
 import selectors
 import socket
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from modeld.errors import ModeldError, ModelError
-from modeld.host.child import arm_timer, give_up_privileges
+from modeld.host.child import arm_timer, give_up_privileges, step_back
+from modeld.host.compiling import compile_version
 from modeld.host.protocol import BlockingChannel, ProtocolError
 from modeld.host.trial import try_out
-from modeld.messages import Batch, BatchAnswer, Load, LoadRefused, Outcome, Peer, Values
+from modeld.messages import (
+    Batch,
+    BatchAnswer,
+    Compile,
+    Compiled,
+    Load,
+    Loaded,
+    LoadRefused,
+    Message,
+    Outcome,
+    Peer,
+    Values,
+)
 from modeld.runtimes.model import Model, Rows, as_array, pack
 
 _MESSAGE_LIMIT = 200
+_REFUSED = "load_failed"
+_LOAD_NICENESS = 5
+"""A version that somebody waits for: a rollback must not starve on a busy machine."""
+_COMPILE_NICENESS = 19
 
 
 class Host:
@@ -60,31 +80,49 @@ class Host:
                 answer, data = _answer(self._model, message, payload)
                 channel.send(answer, data)
             case Load() if channel is self._control:
-                self._load(message)
+                self._attempt(message, lambda: self._load(message), _LOAD_NICENESS)
+            case Compile() if channel is self._control:
+                self._attempt(message, lambda: compile_version(message), _COMPILE_NICENESS)
             case Peer() if channel is self._control:
                 sock = socket.socket(fileno=channel.descriptors.popleft())
                 self._selector.register(sock, selectors.EVENT_READ, BlockingChannel(sock))
             case _:
                 raise ProtocolError(f"a host does not expect {type(message).__name__}")
 
-    def _load(self, order: Load) -> None:
-        arm_timer(order.limit_seconds)
-        try:
-            self._model, loaded = try_out(order.artifact, order.inplace_max)
-        except ModeldError as error:
-            self._refuse(error.code, str(error))
-        except MemoryError:
-            self._refuse("load_failed", "it needs more memory than MODELD_HOST_MEMORY allows")
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            # Opening a pickle runs somebody's code, which may raise anything.
-            traceback.print_exc()
-            self._refuse("load_failed", describe(error))
-        else:
-            self._control.send(loaded)
-        arm_timer(0)
+    def _attempt(
+        self, order: Load | Compile, work: Callable[[], Loaded | Compiled], niceness: int
+    ) -> None:
+        """Do what may take long, in a thread that yields to whatever serves, and report."""
+        results: list[Message] = []
 
-    def _refuse(self, code: str, message: str) -> None:
-        self._control.send(LoadRefused(code, message))
+        def run() -> None:
+            step_back(niceness)
+            results.append(_outcome(work))
+
+        arm_timer(order.limit_seconds)
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        arm_timer(0)
+        self._control.send(results[0])
+
+    def _load(self, order: Load) -> Loaded:
+        self._model, loaded = try_out(order.artifact, order.inplace_max)
+        return loaded
+
+
+def _outcome(work: Callable[[], Loaded | Compiled]) -> Message:
+    """Do it, and turn whatever goes wrong into a refusal."""
+    try:
+        return work()
+    except ModeldError as error:
+        return LoadRefused(error.code, str(error))
+    except MemoryError:
+        return LoadRefused(_REFUSED, "it needs more memory than MODELD_HOST_MEMORY allows")
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        # Opening a pickle runs somebody's code, which may raise anything.
+        traceback.print_exc()
+        return LoadRefused(_REFUSED, describe(error))
 
 
 def describe(error: BaseException) -> str:

@@ -13,8 +13,9 @@ from modeld.domain import Artifact, Signature
 from modeld.errors import LoadFailed, ModeldError
 from modeld.host.child import resident_bytes
 from modeld.messages import Loaded
-from modeld.runtimes.formats import open_model
+from modeld.runtimes.formats import COMPILED, executes_code, open_model
 from modeld.runtimes.golden import Samples, check_samples, read_samples, to_rows
+from modeld.runtimes.joblib import PickledModel
 from modeld.runtimes.model import Model, Rows, as_array, pack
 
 _TRIES, _TRY_SECONDS = 20, 0.1
@@ -45,6 +46,8 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
         warnings=(),
         seconds=time.perf_counter() - started,
         example=_example(model.signature, samples),
+        proof=getattr(model, "proof", None),
+        why_native=_why_native(model),
     )
 
 
@@ -57,7 +60,10 @@ def _trial_rows(signature: Signature, samples: Samples | None) -> Rows | None:
 
 
 def _complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
-    """Add to the signature what only trying tells, and check that the model answers at all."""
+    """Add to the signature what only trying tells, and check that the model answers at all.
+
+    A compiled model brings its native model's: by itself it would take more.
+    """
     signature = model.signature
     if artifact.format == "onnx" and not signature.classes:
         from modeld.runtimes.onnx_graph import inspect
@@ -66,6 +72,8 @@ def _complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
     if rows is None:
         return signature
     _answers(model, rows[:1])
+    if artifact.format == COMPILED:
+        return signature
     signature = replace(signature, has_probabilities=_gives_probabilities(model, rows[:1]))
     if signature.rank != 1:
         return signature
@@ -141,7 +149,7 @@ def _measure(model: Model, rows: Rows | None) -> float:
 
 
 def _why_not_in_place(artifact: Artifact, row_seconds: float, resident: int, limit: int) -> str:
-    if artifact.format != "onnx":
+    if artifact.format not in ("onnx", COMPILED):
         return "only ONNX models run in a worker"
     if row_seconds > _IN_PLACE_SECONDS:
         return f"a row takes {row_seconds * 1e3:.1f} ms, more than 1 ms"
@@ -152,10 +160,23 @@ def _why_not_in_place(artifact: Artifact, row_seconds: float, resident: int, lim
     return inspect(artifact.path).obstacle
 
 
+def _why_native(model: Model) -> str:
+    """Spare the compiler what it cannot know."""
+    if not isinstance(model, PickledModel):
+        return ""
+    kind = type(model.estimator)
+    if kind.__module__.partition(".")[0] != "sklearn":
+        return f"only scikit-learn's models are compiled, and this is a {kind.__qualname__}"
+    if model.signature.rank != 1 or not model.signature.width:
+        return "only models of rows of numbers are compiled"
+    return ""
+
+
 def _libraries(artifact: Artifact) -> tuple[str, ...]:
     from importlib.metadata import version
 
-    names = ("onnxruntime",) if artifact.format == "onnx" else ("scikit-learn", "numpy")
+    is_native = executes_code(artifact.format)
+    names = ("scikit-learn", "numpy") if is_native else ("onnxruntime",)
     return tuple(f"{name} {version(name)}" for name in names)
 
 

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modeld.domain import ModelVersion
@@ -24,7 +24,7 @@ from modeld.repository.digest import (
     take_inventory,
 )
 from modeld.repository.files import VersionFolder
-from modeld.repository.manifest import FileEntry, Manifest
+from modeld.repository.manifest import COMPILED, FileEntry, Manifest
 
 _PREFIX = "staged-"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -55,6 +55,32 @@ def stage(version: ModelVersion, folder: Path, manifest: Manifest | None, into: 
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
+
+
+def stage_compiled(native: Staged, compiled: Path, into: Path) -> Staged:
+    """Copy a compiled file, and the native version's golden samples, into a new folder.
+
+    A link where the file system has them: the bytes stay when the original is deleted.
+    Raises `RuntimeUnwritable`.
+    """
+    target = _private_folder(native.version, into)
+    with _writing(str(native.version)):
+        try:
+            samples = _linked(native.samples, target) if native.samples else None
+            _linked(compiled, target, COMPILED)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+    return replace(native, folder=target, samples=samples)
+
+
+def _linked(file: Path, folder: Path, name: str = "") -> Path:
+    target = folder / (name or file.name)
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, target)
+    return target
 
 
 def discard(staged: Staged) -> None:

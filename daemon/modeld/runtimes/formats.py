@@ -6,10 +6,17 @@ one failed: a file that claims to be one thing and is another is refused.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modeld.domain import Artifact
 from modeld.errors import UnknownFormat
-from modeld.runtimes.model import Model
+
+if TYPE_CHECKING:
+    # Not at run time: the control process detects formats, and does without numpy.
+    from modeld.runtimes.model import Model
+
+COMPILED = "compiled"
+"""The format of a native version's compiled file, which is never looked for among its files."""
 
 SUFFIXES = {
     ".pkl": "pickle",
@@ -70,12 +77,16 @@ def _format_of(path: Path) -> str:
     )
 
 
-def open_model(artifact: Artifact) -> Model:
+def open_model(artifact: Artifact) -> "Model":
     """Open a staged version. Only hosts call this: pickles run code."""
     if artifact.format == "onnx":
         from modeld.runtimes.onnx import OnnxModel
 
         return OnnxModel(artifact.path)
+    if artifact.format == COMPILED:
+        from modeld.runtimes.compiled import CompiledModel
+
+        return CompiledModel(artifact)
     from modeld.runtimes.joblib import open_pickle
 
     return open_pickle(artifact)

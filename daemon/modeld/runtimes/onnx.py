@@ -41,6 +41,7 @@ class OnnxModel:
         except Exception as error:
             raise LoadFailed(f"onnxruntime cannot open it: {first_line(error)}") from error
         self._run = self._session.run
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._read_inputs()
         self._read_outputs()
         self.signature = self._signature()

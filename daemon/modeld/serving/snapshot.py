@@ -5,10 +5,7 @@ that is no longer in it closes when its last request has been answered.
 """
 
 import asyncio
-import contextlib
-import os
 import socket
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +13,13 @@ from typing import Any
 
 from modeld.domain import ModelVersion, ReleaseSpec, WorkerSettings
 from modeld.errors import DeadlineExceeded, ModeldError, ModelError, Overloaded
-from modeld.host.child import trim_heap
+from modeld.host.child import step_back, trim_heap
 from modeld.http.wire import Predictions, Rows
 from modeld.runtimes.model import Model, as_array, pack, unpack
 from modeld.serving.batcher import Batcher
 from modeld.slots import Slots
 
 _ON_LOOP_SECONDS = 0.0002
-_BACKGROUND_NICENESS = 19
 
 
 class HostedModel:
@@ -159,16 +155,11 @@ class Opener:
     """Opens sessions one at a time in a thread that yields to everybody else."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "opener", initializer=_step_back)
+        self._thread = ThreadPoolExecutor(1, "opener", initializer=step_back)
 
     async def open(self, path: str) -> Model:
         """Open an ONNX model by path; raises `LoadFailed`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, _open, path)
-
-
-def _step_back() -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND_NICENESS)
 
 
 def _open(path: str) -> Model:

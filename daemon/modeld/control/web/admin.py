@@ -139,6 +139,7 @@ class Admin:
                 "digest": release.spec.digest,
                 "size": release.artifact.size,
                 "why_not_in_the_workers": release.loaded.why_not,
+                "why_native": release.why_native,
             }
         try:
             folder = self._repository.folder(version, named)

@@ -1,0 +1,33 @@
+"""Run what the compiler made of a native model, as the native model would be run."""
+
+from dataclasses import replace
+
+from modeld.domain import Artifact, Proof
+from modeld.errors import CompileFailed
+from modeld.runtimes.onnx import OnnxModel
+from modeld.runtimes.stamp import KEY, read_stamp
+
+
+class CompiledModel(OnnxModel):
+    """An inference session that takes and gives what its native model did.
+
+    Raises `CompileFailed` for a file that was made from other bytes than the version's.
+    """
+
+    proof: Proof
+
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__(artifact.path)
+        stamp = read_stamp(self.metadata.get(KEY, ""))
+        if stamp.digest != artifact.digest:
+            raise CompileFailed(
+                f"it was compiled from other files ({stamp.digest[:19]}…) than those beside it "
+                f"({artifact.digest[:19]}…)"
+            )
+        self.proof = stamp.proof
+        self.libraries = stamp.libraries
+        self.signature = replace(
+            stamp.signature,
+            columns=artifact.columns or stamp.signature.columns,
+            classes=artifact.classes or stamp.signature.classes,
+        )
