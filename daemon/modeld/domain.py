@@ -92,8 +92,8 @@ class Proof:
 class ReleaseSpec:
     """A version being served, as the control process tells it to the workers.
 
-    `host` is the number of the process that answers for it, 0 when the worker runs
-    the model itself from `path`. `slot` is the first of its metric slots.
+    `hosts` are the numbers of the processes that answer for it, none when the worker
+    runs the model itself from `path`. `slot` is the first of its metric slots.
     """
 
     id: int
@@ -101,7 +101,7 @@ class ReleaseSpec:
     digest: str
     runtime: str
     path: str
-    host: int
+    hosts: tuple[int, ...]
     signature: Signature
     row_seconds: float
     slot: int
@@ -165,4 +165,5 @@ class Artifact:
     classes: tuple[Scalar, ...] = ()
     batching: bool = True
     compile: str = "auto"
+    hosts: int = 1
     warnings: tuple[str, ...] = field(default=())

@@ -73,10 +73,11 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """The host of a release was started again. Carries its socket."""
+    """A host of a release was started again. Carries its socket."""
 
     release: int
     host: int
+    instead_of: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,8 @@ def test_the_rank_may_be_given(tmp_path: Path) -> None:
         ("a: [", "line "),
         ("a: b: c", "line 1: mapping values"),
         ("\tformat: onnx", "line 1"),
+        ("hosts: 0", "hosts: expected 1 to 64, found 0"),
+        ("hosts: 65", "hosts: expected 1 to 64, found 65"),
         ("batching: yes", 'batching: expected one of true, false, found "yes"'),
         ("compile: always", "compile: expected one of auto, never, required"),
         ("rank: 4", "rank: expected 0 to 3, found 4"),

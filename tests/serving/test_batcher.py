@@ -33,7 +33,7 @@ SPEC = ReleaseSpec(
     digest="sha256:0",
     runtime="native",
     path="",
-    host=1,
+    hosts=(1,),
     signature=Signature(width=2, has_probabilities=True),
     row_seconds=0.001,
     slot=release_slot(0),
@@ -117,7 +117,7 @@ def make(slots: Slots, spec: ReleaseSpec = SPEC, seconds: float = 30.0) -> Batch
 @pytest.fixture
 async def batcher(slots: Slots, host: FakeHost) -> AsyncIterator[Batcher]:
     batcher = make(slots)
-    batcher.attach(host.theirs)
+    batcher.attach(host.theirs, 1)
     yield batcher
     batcher.close()
 
@@ -204,7 +204,7 @@ async def test_what_does_not_fit_together_goes_apart(
 
 async def test_a_version_may_ask_not_to_be_batched(slots: Slots, host: FakeHost) -> None:
     batcher = make(slots, replace(SPEC, batching=False))
-    batcher.attach(host.theirs)
+    batcher.attach(host.theirs, 1)
     asked = [batcher.submit(rows(n), False) for n in range(3)]
 
     for number in range(3):
@@ -218,7 +218,7 @@ async def test_a_version_may_ask_not_to_be_batched(slots: Slots, host: FakeHost)
 
 async def test_texts_travel_as_json(slots: Slots, host: FakeHost) -> None:
     batcher = make(slots, replace(SPEC, signature=Signature(rank=0)))
-    batcher.attach(host.theirs)
+    batcher.attach(host.theirs, 1)
     asked = [
         batcher.submit(Rows(["ä\0"], 1, True), False),
         batcher.submit(Rows(["b"], 1, True), False),
@@ -335,7 +335,7 @@ async def test_a_host_that_says_something_else_is_left(
     host.channel.send(message)
     await host.ended()
     other = FakeHost()
-    batcher.attach(other.theirs)
+    batcher.attach(other.theirs, 1)
     batch, _ = await other.batch()
     other.answer(batch, [1])
 
@@ -355,7 +355,7 @@ async def test_what_the_host_died_of_is_tried_once_more_alone(
 
     host.die()
     other = FakeHost()
-    batcher.attach(other.theirs)
+    batcher.attach(other.theirs, 1)
     for number in range(4):
         batch, sent = await other.batch(number + 1)
         assert batch.segments == (1,)
@@ -371,11 +371,11 @@ async def test_a_request_that_kills_two_hosts_is_given_up(batcher: Batcher, host
     host.die()
 
     second = FakeHost()
-    batcher.attach(second.theirs)
+    batcher.attach(second.theirs, 1)
     await second.batch()
     second.die()
     third = FakeHost()
-    batcher.attach(third.theirs)
+    batcher.attach(third.theirs, 1)
     batch, _ = await third.batch()
     third.answer(batch, [1])
 
@@ -391,7 +391,7 @@ async def test_a_new_connection_replaces_one_that_still_works(
     await host.batch()
 
     other = FakeHost()
-    batcher.attach(other.theirs)
+    batcher.attach(other.theirs, 2, instead_of=1)
     batch, _ = await other.batch()
     other.answer(batch, [1])
 
@@ -404,7 +404,7 @@ async def test_requests_wait_while_there_is_no_host(slots: Slots, host: FakeHost
     batcher = make(slots)
     asked = batcher.submit(rows(1), False)
 
-    batcher.attach(host.theirs)
+    batcher.attach(host.theirs, 1)
     batch, _ = await host.batch()
     host.answer(batch, [1])
 
@@ -433,7 +433,7 @@ async def test_time_is_bounded_in_the_queue_and_in_the_host(
 ) -> None:
     batcher = make(slots, seconds=0.03)
     if is_up:
-        batcher.attach(host.theirs)
+        batcher.attach(host.theirs, 1)
 
     asked = [batcher.submit(rows(n), False) for n in range(2)]
 
@@ -455,7 +455,7 @@ async def test_requests_out_of_time_leave_the_queue(slots: Slots) -> None:
 
 async def test_an_answer_that_comes_too_late_is_dropped(slots: Slots, host: FakeHost) -> None:
     batcher = make(slots, seconds=0.02)
-    batcher.attach(host.theirs)
+    batcher.attach(host.theirs, 1)
     late = batcher.submit(rows(1), False)
     batch, _ = await host.batch()
     await failure(late)
@@ -493,3 +493,67 @@ def test_the_pair_is_a_stream() -> None:
     ours, theirs = connected_pair()
     with ours, theirs:
         assert ours.type == socket.SOCK_STREAM
+
+
+# Several hosts
+
+
+@pytest.fixture
+async def second(batcher: Batcher) -> AsyncIterator[FakeHost]:
+    second = FakeHost()
+    batcher.attach(second.theirs, 2)
+    yield second
+    second.die()
+
+
+async def test_free_hosts_share_what_has_gathered(
+    batcher: Batcher, host: FakeHost, second: FakeHost
+) -> None:
+    asked = [batcher.submit(rows(number), False) for number in range(1, 5)]
+
+    first_batch, first_rows = await host.batch()
+    second_batch, second_rows = await second.batch()
+    host.answer(first_batch, [1, 2])
+    second.answer(second_batch, [3, 4])
+
+    assert [len(first_rows), len(second_rows)] == [2, 2]
+    assert [await result(each) for each in asked] == [[1], [2], [3], [4]]
+
+
+async def test_a_host_that_is_free_does_not_wait_for_another(
+    batcher: Batcher, host: FakeHost, second: FakeHost
+) -> None:
+    slow = batcher.submit(rows(1), False)
+    await host.batch()
+
+    for number in range(1, 4):
+        asked = batcher.submit(rows(1), False)
+        batch, _ = await second.batch(number)
+        second.answer(batch, [number])
+        assert await result(asked) == [number]
+
+    assert not slow.done()
+
+
+async def test_what_a_dead_host_had_goes_to_another(
+    batcher: Batcher, host: FakeHost, second: FakeHost
+) -> None:
+    asked = batcher.submit(rows(1), False)
+    await host.batch()
+
+    host.die()
+    batch, _ = await second.batch()
+    second.answer(batch, [7])
+
+    assert await result(asked) == [7]
+
+
+async def test_only_the_host_that_is_replaced_is_left(
+    batcher: Batcher, host: FakeHost, second: FakeHost
+) -> None:
+    third = FakeHost()
+    batcher.attach(third.theirs, 3, instead_of=1)
+
+    await host.ended()
+    assert not second.has_ended
+    third.die()

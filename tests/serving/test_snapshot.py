@@ -50,7 +50,7 @@ SPEC = ReleaseSpec(
     digest="sha256:0",
     runtime="onnx",
     path="",
-    host=0,
+    hosts=(),
     signature=Signature(width=2),
     row_seconds=0.00001,
     slot=release_slot(0),
@@ -250,8 +250,8 @@ def test_the_first_snapshot_is_empty() -> None:
 
 async def test_a_hosted_model_leaves_its_host_when_it_closes(slots: Slots) -> None:
     ours, theirs = socket.socketpair()
-    model = HostedModel(replace(SPEC, host=1), slots, SETTINGS)
-    model.attach(ours)
+    model = HostedModel(replace(SPEC, hosts=(1,)), slots, SETTINGS)
+    model.attach(ours, 1)
 
     model.close()
 

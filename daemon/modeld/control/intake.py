@@ -98,5 +98,6 @@ def _identify(staged: staging.Staged, manifest: Manifest | None, pin: str | None
         rank=manifest.rank if manifest else -1,
         classes=manifest.classes if manifest else (),
         batching=manifest.batching if manifest else True,
+        hosts=manifest.hosts if manifest else 1,
         compile=manifest.compile if manifest else "auto",
     )

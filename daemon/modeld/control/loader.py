@@ -171,13 +171,17 @@ class Loader:
             raise
 
     async def _open(self, artifact: Artifact, staged: staging.Staged) -> LoadedRelease:
-        """Open a version in a host and try it."""
-        host = self._nursery.start_host(needs_libraries=executes_code(artifact.format))
+        """Open a version in a host and try it; in more hosts where its manifest wants them."""
+        hosts = [self._start_host(artifact)]
         try:
-            loaded = await self._try(host, artifact)
+            loaded = await self._try(hosts[0], artifact)
+            if not loaded.in_place:
+                hosts += [self._start_host(artifact) for _ in range(artifact.hosts - 1)]
+                await asyncio.gather(*(self._try(host, artifact) for host in hosts[1:]))
             await asyncio.to_thread(self._ledger.remember_digest, artifact.version, artifact.digest)
         except BaseException:
-            host.kill()
+            for host in hosts:
+                host.kill()
             raise
         log.info(
             "version.loaded",
@@ -187,9 +191,12 @@ class Loader:
             row_ms=round(loaded.row_seconds * 1e3, 3),
             in_place=loaded.in_place,
         )
-        spec = self._spec(artifact, loaded, host)
+        spec = self._spec(artifact, loaded, hosts)
         why_native = loaded.why_native or self._why_not_compiled(artifact)
-        return LoadedRelease(spec, artifact, staged, loaded, host, why_native)
+        return LoadedRelease(spec, artifact, staged, loaded, hosts, why_native)
+
+    def _start_host(self, artifact: Artifact) -> Host:
+        return self._nursery.start_host(needs_libraries=executes_code(artifact.format))
 
     async def _try(self, host: Host, artifact: Artifact) -> Loaded:
         try:
@@ -228,7 +235,7 @@ class Loader:
             self._compilations.forget(release.artifact)
             raise CompileFailed(f"the compiled model does not work: {error}") from error
 
-    def _spec(self, artifact: Artifact, loaded: Loaded, host: Host) -> ReleaseSpec:
+    def _spec(self, artifact: Artifact, loaded: Loaded, hosts: list[Host]) -> ReleaseSpec:
         runtime = "native" if executes_code(artifact.format) else artifact.format
         return ReleaseSpec(
             id=next(self._ids),
@@ -236,7 +243,7 @@ class Loader:
             digest=artifact.digest,
             runtime=runtime,
             path=artifact.path,
-            host=0 if loaded.in_place else host.number,
+            hosts=() if loaded.in_place else tuple(host.number for host in hosts),
             signature=loaded.signature,
             row_seconds=loaded.row_seconds,
             slot=self._slot(artifact.version, runtime),
@@ -255,8 +262,7 @@ class Loader:
 
     async def reload(self, release: LoadedRelease) -> Host:
         """Load a release again, into a new host, from its staged copy; raises `LoadFailed`."""
-        needs_libraries = executes_code(release.artifact.format)
-        host = self._nursery.start_host(needs_libraries=needs_libraries)
+        host = self._start_host(release.artifact)
         try:
             await self._try(host, release.artifact)
         except BaseException:
@@ -266,8 +272,8 @@ class Loader:
 
     def unload(self, release: LoadedRelease) -> None:
         """Let go of a release that no snapshot has any more."""
-        if release.host is not None:
-            release.host.leave()
+        for host in release.hosts:
+            host.leave()
         staging.discard(release.staged)
         log.info("version.unloaded", version=str(release.version))
 

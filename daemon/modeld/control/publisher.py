@@ -100,14 +100,13 @@ class Publisher:
         """Have one worker open what it lacks; gives its refusal, or nothing."""
         hosts, descriptors, is_swap = [], [], True
         for release in loaded.values():
-            number = release.spec.host
-            if worker.connected.get(release.spec.id) == number:
+            if worker.connected.get(release.spec.id) == release.spec.hosts:
                 continue
             is_swap = False
-            if number and release.host is not None:
-                hosts.append(number)
-                descriptors.append(release.host.connect())
-            worker.connected[release.spec.id] = number
+            for host in release.hosts if release.spec.hosts else ():
+                hosts.append(host.number)
+                descriptors.append(host.connect())
+            worker.connected[release.spec.id] = release.spec.hosts
         order = Prepare(spec, tuple(hosts))
         # A worker that has just been started may still be importing.
         is_quick = is_swap and worker.is_member
@@ -147,15 +146,17 @@ class Publisher:
                     worker.connected.pop(release.spec.id, None)
                 self._loader.unload(release)
         for release in self.loaded.values():
-            if release.host is None:
-                continue
-            if release.spec.host:
-                self._watch(release, release.host)
-                if not release.host.is_alive and release.version not in self.down:
-                    self._host_died(release, release.host, "ended")
-            else:
-                release.host.leave()
-                release.host = None
+            self._settle_hosts(release)
+
+    def _settle_hosts(self, release: LoadedRelease) -> None:
+        if not release.spec.hosts:
+            for host in release.hosts:
+                host.leave()
+            release.hosts = []
+        for host in release.hosts:
+            self._watch(release, host)
+            if not host.is_alive and release.version not in self.down:
+                self._host_died(release, host, "ended")
 
     # Workers that start
 
@@ -183,7 +184,7 @@ class Publisher:
         host.on_death = lambda how: self._host_died(release, host, how)
 
     def _host_died(self, release: LoadedRelease, host: Host, how: str) -> None:
-        if self.loaded.get(release.version) is not release or release.host is not host:
+        if self.loaded.get(release.version) is not release or host not in release.hosts:
             return
         log.warning("host.died", version=str(release.version), how=how)
         self.down[release.version] = how
@@ -206,28 +207,27 @@ class Publisher:
                 return
 
     async def bring_back(self, release: LoadedRelease) -> None:
-        """See to it that a release has a living host; raises why it cannot have one.
+        """See to it that the hosts of a release live; raises why one cannot.
 
         The host loads while others take their turns: only its introduction is a turn.
         """
         async with release.reviving:
-            if not release.spec.host or (release.host is not None and release.host.is_alive):
-                self.down.pop(release.version, None)
-                return
-            host = await self._loader.reload(release)
-            async with self.turn:
-                self._introduce(release, host)
+            while dead := [host for host in release.hosts if not host.is_alive]:
+                host = await self._loader.reload(release)
+                async with self.turn:
+                    self._introduce(release, host, dead[0])
+            self.down.pop(release.version, None)
 
-    def _introduce(self, release: LoadedRelease, host: Host) -> None:
-        release.host = host
-        release.spec = replace(release.spec, host=host.number)
+    def _introduce(self, release: LoadedRelease, host: Host, instead_of: Host) -> None:
+        release.hosts[release.hosts.index(instead_of)] = host
+        release.spec = replace(release.spec, hosts=tuple(each.number for each in release.hosts))
         release.revived_at = time.monotonic()
         self._watch(release, host)
-        self.down.pop(release.version, None)
         for worker in self._supervisor.living():
             if release.spec.id in worker.connected:
-                worker.connected[release.spec.id] = host.number
-                worker.channel.send(Attach(release.spec.id, host.number), take=[host.connect()])
+                worker.connected[release.spec.id] = release.spec.hosts
+                order = Attach(release.spec.id, host.number, instead_of.number)
+                worker.channel.send(order, take=[host.connect()])
         log.info("host.revived", version=str(release.version), pid=host.pid)
 
     def _keep(self, task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ from modeld.repository.staging import Staged
 
 @dataclass(slots=True, eq=False)
 class LoadedRelease:
-    """A proven version. `host` is `None` once workers run it themselves.
+    """A proven version. It has no hosts once workers run it themselves.
 
     `why_native` says why it is not compiled, empty where it is or need not be.
     """
@@ -20,7 +20,7 @@ class LoadedRelease:
     artifact: Artifact
     staged: Staged
     loaded: Loaded
-    host: Host | None
+    hosts: list[Host]
     why_native: str = ""
     last_used: float = 0.0
     predictions_seen: int = -1

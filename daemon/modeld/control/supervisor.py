@@ -58,8 +58,8 @@ class WorkerProcess:
         self.has_spoken = False
         self.is_draining = False
         self.is_member = False
-        self.connected: dict[int, int] = {}
-        """Which host each release of this worker is connected to."""
+        self.connected: dict[int, tuple[int, ...]] = {}
+        """Which hosts each release of this worker is connected to."""
         self._supervisor = supervisor
         self._answers: dict[type, asyncio.Future[Prepared | PrepareRefused | Committed]] = {}
         self.channel: Channel

@@ -30,11 +30,12 @@ MOST_BYTES = 1 << 20
 
 _KEYS = (
     *("format", "files", "code", "environment", "inputs", "rank", "outputs"),
-    *("samples", "trained", "batching", "compile"),
+    *("samples", "trained", "batching", "hosts", "compile"),
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TABLE = 1
 _HIGHEST_RANK = 3
+_MOST_HOSTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Manifest:
     threshold: Threshold | None = None
     samples: str = ""
     batching: bool = True
+    hosts: int = 1
     compile: str = "auto"
     trained: Trained | None = None
 
@@ -124,6 +126,7 @@ def _manifest(fields: Mapping[str, Entry]) -> Manifest:
         threshold=threshold,
         samples=optional(fields, "samples", _path, ""),
         batching=optional(fields, "batching", Entry.flag, True),
+        hosts=optional(fields, "hosts", _hosts, 1),
         compile=optional(fields, "compile", lambda entry: entry.choice(COMPILE), "auto"),
         trained=optional(fields, "trained", _trained, None),
     )
@@ -185,6 +188,13 @@ def _inputs(entry: Entry) -> tuple[tuple[InputColumn, ...], tuple[str, ...]]:
         columns.append(InputColumn(name, optional(fields, "nullable", Entry.flag, False)))
         types.append(optional(fields, "type", lambda entry: entry.choice(TYPES), ""))
     return tuple(columns), tuple(types)
+
+
+def _hosts(entry: Entry) -> int:
+    count = entry.whole()
+    if not 1 <= count <= _MOST_HOSTS:
+        raise entry.refuse(f"expected 1 to {_MOST_HOSTS}, found {count}")
+    return count
 
 
 def _rank(fields: Mapping[str, Entry]) -> int:

@@ -1,7 +1,8 @@
 """Gather requests for a host while it is busy, and send them as one batch.
 
-There is no timer: what has gathered when the host becomes free is the next batch, so
-that a lone request never waits and a crowd shares one call. The batch leaves a few
+There is no timer: what has gathered when a host becomes free is the next batch, so
+that a lone request never waits and a crowd shares one call. Where a version has several
+hosts, those that are free at the same time share what has gathered. The batch leaves a few
 turns of the loop later, some microseconds when nothing else is to be done: answered
 clients send their next requests in that time, and batches grow by half. A request that was in a
 batch when its host died is sent once more, alone, when the host is back; it fails if
@@ -13,7 +14,8 @@ import json
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -42,8 +44,22 @@ class _Waiting:
     is_retry: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Host:
+    """A connection to a host, and what that host is working on."""
+
+    number: int
+    channel: Channel | None = None
+    batch: list[_Waiting] = field(default_factory=list)
+    batch_number: int = 0
+
+    def close(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+
+
 class Batcher:
-    """The queue of one release in one worker, and its connection to the host."""
+    """The queue of one release in one worker, and its connections to the hosts."""
 
     def __init__(
         self, spec: ReleaseSpec, slots: Slots, *, max_queue: int, timeout_seconds: float
@@ -53,28 +69,28 @@ class Batcher:
         self._max_queue = max_queue
         self._timeout = timeout_seconds
         self._queue: deque[_Waiting] = deque()
-        self._in_host: list[_Waiting] = []
         self._outstanding: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._channel: Channel | None = None
+        self._hosts: list[_Host] = []
         self._numbers = count(1)
-        self._number = 0
         self._is_scheduled = False
         self._loop = asyncio.get_running_loop()
 
-    def attach(self, sock: socket.socket) -> None:
-        """Use this connection to the host from now on."""
-        if self._channel is not None:
-            self.close()
-            self._lost()
-        self._channel = Channel(sock, self._received, self._lost)
+    def attach(self, sock: socket.socket, number: int, instead_of: int = 0) -> None:
+        """Use this connection to a host as well, and no more the one to the host it replaces."""
+        for replaced in [host for host in self._hosts if host.number == instead_of]:
+            replaced.close()
+            self._lost(replaced)
+        host = _Host(number)
+        host.channel = Channel(sock, partial(self._received, host), partial(self._lost, host))
+        self._hosts.append(host)
         self._send()
 
     def close(self) -> None:
-        """Leave the host; it ends when its last peer has."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        """Leave the hosts; each ends when its last peer has."""
+        for host in self._hosts:
+            host.close()
+        self._hosts = []
 
     def submit(self, rows: Rows, wants_probabilities: bool) -> asyncio.Future[Predictions]:
         """Queue one request; raises `Overloaded` when the queue is full."""
@@ -113,22 +129,26 @@ class Batcher:
             self._outstanding.popleft()
 
     def _send(self) -> None:
-        if self._channel is None or self._in_host:
-            return
-        batch = self._gather()
-        if not batch:
-            return
-        self._in_host = batch
-        self._number = next(self._numbers)
+        """Give every free host its part of what waits."""
+        free = [host for host in self._hosts if not host.batch]
+        for left, host in zip(range(len(free), 0, -1), free, strict=True):
+            batch = self._gather(-(-len(self._queue) // left))
+            if not batch:
+                return
+            self._send_to(host, batch)
+
+    def _send_to(self, host: _Host, batch: list[_Waiting]) -> None:
+        host.batch, host.batch_number = batch, next(self._numbers)
         now = time.perf_counter()
         for waiting in batch:
             self._slots.queued(self._spec.slot, now - waiting.since)
-        message, payload = self._message(batch)
+        message, payload = self._message(host)
         self._slots.batch(self._spec.slot, sum(message.segments))
-        self._channel.send(message, payload)
+        if host.channel is not None:
+            host.channel.send(message, payload)
 
-    def _gather(self) -> list[_Waiting]:
-        """Take from the queue what fits into one batch; a retried request goes alone."""
+    def _gather(self, most: int) -> list[_Waiting]:
+        """Take at most so many that fit into one batch; a retried request goes alone."""
         batch: list[_Waiting] = []
         rows = 0
         while self._queue:
@@ -137,7 +157,8 @@ class Batcher:
                 self._queue.popleft()
                 continue
             if batch and (
-                rows + following.rows.length > _MAX_BATCH_ROWS
+                len(batch) >= most
+                or rows + following.rows.length > _MAX_BATCH_ROWS
                 or not self._can_join(batch[0], following)
             ):
                 break
@@ -154,7 +175,8 @@ class Batcher:
             first.rows.values.shape[1:] == other.rows.values.shape[1:]
         )
 
-    def _message(self, batch: list[_Waiting]) -> tuple[Batch, bytes]:
+    def _message(self, host: _Host) -> tuple[Batch, bytes]:
+        batch = host.batch
         segments = tuple(waiting.rows.length for waiting in batch)
         if self._spec.signature.rank == 0:
             texts = [text for waiting in batch for text in waiting.rows.values]
@@ -165,13 +187,13 @@ class Batcher:
             array = parts[0] if len(parts) == 1 else np.concatenate(parts)
             shape, payload = array.shape, array.tobytes()
         wants = batch[0].wants_probabilities
-        return Batch(self._number, segments, shape, wants, self._timeout), payload
+        return Batch(host.batch_number, segments, shape, wants, self._timeout), payload
 
-    def _received(self, frame: Frame) -> None:
+    def _received(self, host: _Host, frame: Frame) -> None:
         message = frame.message
-        if not isinstance(message, BatchAnswer) or message.id != self._number:
+        if not isinstance(message, BatchAnswer) or message.id != host.batch_number:
             raise ProtocolError(f"a worker does not expect {type(message).__name__} of a host")
-        batch, self._in_host = self._in_host, []
+        batch, host.batch = host.batch, []
         try:
             _deliver(batch, message.outcomes, frame.payload)
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -192,16 +214,17 @@ class Batcher:
             self._is_scheduled = False
             self._send()
 
-    def _lost(self) -> None:
+    def _lost(self, host: _Host) -> None:
         """The host died: what it was working on goes once more, alone."""
-        self._channel = None
-        batch, self._in_host = self._in_host, []
+        self._hosts.remove(host)
+        batch, host.batch = host.batch, []
         for waiting in reversed(batch):
             if waiting.is_retry:
                 _fail(waiting, ModelCrashed("the model's process ended twice on this request"))
             else:
                 waiting.is_retry = True
                 self._queue.appendleft(waiting)
+        self._soon()
 
 
 def _deliver(batch: list[_Waiting], outcomes: tuple[Outcome, ...], payload: memoryview) -> None:

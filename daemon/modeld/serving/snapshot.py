@@ -23,7 +23,7 @@ _ON_LOOP_SECONDS = 0.0002
 
 
 class HostedModel:
-    """A version that its host answers for."""
+    """A version that its hosts answer for."""
 
     def __init__(self, spec: ReleaseSpec, slots: Slots, settings: WorkerSettings) -> None:
         self._batcher = Batcher(
@@ -33,16 +33,16 @@ class HostedModel:
             timeout_seconds=settings.request_timeout,
         )
 
-    def attach(self, sock: socket.socket) -> None:
-        """Talk to the host over this socket."""
-        self._batcher.attach(sock)
+    def attach(self, sock: socket.socket, host: int, instead_of: int = 0) -> None:
+        """Talk to a host over this socket, and no more to the one that it replaces."""
+        self._batcher.attach(sock, host, instead_of)
 
     def predict(self, rows: Rows, wants_probabilities: bool) -> asyncio.Future[Predictions]:
-        """Queue the rows for the host."""
+        """Queue the rows for the next free host."""
         return self._batcher.submit(rows, wants_probabilities)
 
     def close(self) -> None:
-        """Leave the host."""
+        """Leave the hosts."""
         self._batcher.close()
 
 

@@ -108,8 +108,8 @@ class Worker:
                 self._commit(number)
             case Abort(number):
                 self._abort(number)
-            case Attach(release, _):
-                self._attach(release, self._take_socket())
+            case Attach():
+                self._attach(order, self._take_socket())
 
     def _take_socket(self) -> socket.socket:
         return socket.socket(fileno=self._channel.take_descriptor())
@@ -156,9 +156,10 @@ class Worker:
         if current is not None and current.spec.id == spec.id:
             return current
         model: HostedModel | InPlaceModel
-        if spec.host:
+        if spec.hosts:
             model = HostedModel(spec, self._slots, self._settings)
-            model.attach(hosts.pop(spec.host))
+            for host in spec.hosts:
+                model.attach(hosts.pop(host), host)
         else:
             session = await self._opener.open(spec.path)
             model = InPlaceModel(spec, session, self._settings)
@@ -195,12 +196,12 @@ class Worker:
             self._prepared.retire_all_but(self._predictor.snapshot)
             self._prepared = None
 
-    def _attach(self, release_id: int, sock: socket.socket) -> None:
+    def _attach(self, order: Attach, sock: socket.socket) -> None:
         snapshots = [s for s in (self._predictor.snapshot, self._prepared) if s is not None]
         for snapshot in snapshots:
             for release in snapshot.releases.values():
-                if release.spec.id == release_id and isinstance(release.model, HostedModel):
-                    release.model.attach(sock)
+                if release.spec.id == order.release and isinstance(release.model, HostedModel):
+                    release.model.attach(sock, order.host, order.instead_of)
                     return
         sock.close()
 
