@@ -53,6 +53,7 @@ HOMES = {
     "pickle": ("runtimes", "compiler", "host"),
     "joblib": ("runtimes", "compiler", "host"),
     "sklearn": ("runtimes", "compiler", "host"),
+    "pandas": ("runtimes",),
     "onnx": ("runtimes", "compiler", "host"),
     "onnxruntime": ("runtimes", "compiler", "host"),
     "skl2onnx": ("compiler",),

@@ -50,10 +50,11 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class InputColumn:
-    """One column of a row."""
+    """One column of a row: numbers, or texts."""
 
     name: str
     nullable: bool = False
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Signature:
 
     `rank` is the number of dimensions of one row: 0 a text, 1 a table's row, 2–3
     images. `width` is the number of columns of a table's row, 0 when unknown.
-    `columns` is empty when the model knows no names. `precision` is the number of
+    `columns` is empty when the model knows no names; `is_mixed` tells whether some of
+    them are texts. `precision` is the number of
     bits of the floats that the model reads.
     """
 
@@ -73,6 +75,7 @@ class Signature:
     classes: tuple[Scalar, ...] = ()
     has_probabilities: bool = False
     precision: int = 64
+    is_mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ class Peer:
 class Batch:
     """Rows of one or more requests: `segments` has the number of rows of each.
 
-    The payload is a float64 array of `shape`, or for a text model a JSON list.
+    The payload is a float64 array of `shape`, or a JSON list where there are texts.
     """
 
     id: int

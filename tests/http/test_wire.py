@@ -312,3 +312,60 @@ def test_one_row_in_a_list_is_answered_by_a_list() -> None:
     rows = rows_of({"features": [[1, 2]]})
 
     assert b'"predictions":[7]' in encode(Predictions([7]), rows, "v1", PLAIN)
+
+
+# Texts beside numbers
+
+MIXED = Signature(
+    width=2,
+    columns=(InputColumn("age"), InputColumn("city", is_text=True)),
+    nullable=(True, True),
+    precision=32,
+    is_mixed=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "is_single"),
+    [
+        ({"features": [40, "Rome"]}, [[40.0, "Rome"]], True),
+        ({"features": {"city": "Rome", "age": 40}}, [[40.0, "Rome"]], True),
+        ({"features": [[40, "Rome"], [1.5, "Oslo"]]}, [[40.0, "Rome"], [1.5, "Oslo"]], False),
+        ({"instances": [{"city": "", "age": 0}]}, [[0.0, ""]], False),
+        ({"features": [40, None]}, [[40.0, None]], True),
+    ],
+)
+def test_rows_may_hold_texts(content: Any, rows: list[Any], is_single: bool) -> None:
+    found = decode(json.dumps(content).encode(), MIXED, 10)
+
+    assert found.values.tolist() == rows
+    assert [type(cell) for cell in found.values[0]] == [type(cell) for cell in rows[0]]
+    assert found.is_single is is_single
+
+
+def test_a_missing_number_is_nan() -> None:
+    found = decode(b'{"features": [null, "Rome"]}', MIXED, 10)
+
+    assert math.isnan(found.values[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "says"),
+    [
+        ([40, 1], WrongType, 'column 2 ("city"): expected a text, found a number'),
+        (["40", "Rome"], WrongType, 'column 1 ("age"): expected a number, found a text'),
+        ([40, True], WrongType, "expected a text, found a truth value"),
+        ([40, ["Rome"]], WrongType, "expected a text, found a list"),
+        ([40, 41], WrongType, "expected a text"),
+        ([40], WrongShape, "expected 2 values, got 1"),
+        ([1e300, "Rome"], OutOfRange, "3.4e38"),
+        ("Rome", WrongType, "must be one row (a list of 2 values)"),
+    ],
+)
+def test_a_text_or_a_number_in_the_wrong_place_is_refused(
+    features: Any, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error) as caught:
+        decode(json.dumps({"features": features}).encode(), MIXED, 10)
+
+    assert says in str(caught.value)

@@ -39,6 +39,7 @@ from modeld.messages import (
     Peer,
     Values,
 )
+from modeld.runtimes.columns import to_table
 from modeld.runtimes.model import Model, Rows, as_array, pack
 
 _MESSAGE_LIMIT = 200
@@ -154,6 +155,8 @@ def _answer(model: Model, batch: Batch, payload: memoryview) -> tuple[BatchAnswe
 def _read_rows(model: Model, batch: Batch, payload: memoryview) -> Rows:
     if model.signature.rank == 0:
         return json.loads(bytes(payload))
+    if model.signature.is_mixed:
+        return to_table(json.loads(bytes(payload)))
     return np.frombuffer(payload, dtype="<f8").reshape(batch.shape)
 
 

@@ -6,6 +6,7 @@ Everything here runs in the host: whatever the model does, only this process is 
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from modeld.domain import Artifact, Signature
 from modeld.errors import LoadFailed, ModeldError
 from modeld.host.child import resident_bytes
 from modeld.messages import Loaded
+from modeld.runtimes.columns import to_table
 from modeld.runtimes.formats import COMPILED, executes_code, open_model
 from modeld.runtimes.golden import Samples, check_samples, read_samples, to_rows
 from modeld.runtimes.joblib import PickledModel
@@ -29,7 +31,7 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
     before = resident_bytes()
     model = open_model(artifact)
     samples = read_samples(artifact.samples)
-    rows = _trial_rows(model.signature, samples)
+    rows = _trial_rows(model, samples)
     if samples is not None:
         check_samples(model, samples)
     model.signature = _complete(artifact, model, rows)
@@ -45,18 +47,27 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
         libraries=_libraries(artifact),
         warnings=(),
         seconds=time.perf_counter() - started,
-        example=_example(model.signature, samples),
+        example=_example(model.signature, samples, rows),
         proof=getattr(model, "proof", None),
         why_native=_why_native(model),
     )
 
 
-def _trial_rows(signature: Signature, samples: Samples | None) -> Rows | None:
+def _trial_rows(model: Model, samples: Samples | None) -> Rows | None:
+    signature = model.signature
     if samples is not None:
         return to_rows(signature, samples.inputs)
     if signature.rank == 0:
         return ["a"]
+    if signature.is_mixed:
+        return to_table([_plain_row(model)])
     return np.zeros((1, signature.width)) if signature.rank == 1 and signature.width else None
+
+
+def _plain_row(model: Model) -> list[Any]:
+    """Zeros for numbers, and texts that were seen in training."""
+    seen = model.texts if isinstance(model, PickledModel) else {}
+    return [seen.get(c.name, ("a",))[0] if c.is_text else 0.0 for c in model.signature.columns]
 
 
 def _complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
@@ -79,7 +90,7 @@ def _complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
         return signature
     width = len(rows[0])
     # A label may come out for infinity too: where the input is known to be narrow, it is.
-    is_wide = signature.precision == 64 and _survives(model, np.full((1, width), 1e300))
+    is_wide = signature.precision == 64 and _survives(model, _filled(signature, rows, 1e300))
     precision = 64 if is_wide else 32
     return replace(signature, width=width, precision=precision, nullable=_nullable(model, rows))
 
@@ -115,19 +126,27 @@ def _survives(model: Model, rows: Rows) -> bool:
     return True
 
 
+def _filled(signature: Signature, rows: Rows, value: float) -> Rows:
+    """Give the first row with this value in every column of numbers."""
+    row = rows[:1].copy()
+    texts = [column.is_text for column in signature.columns] if signature.is_mixed else []
+    row[0, ~np.array(texts) if texts else slice(None)] = value
+    return row
+
+
 def _nullable(model: Model, rows: Rows) -> tuple[bool, ...]:
     """Find by trying which columns may be missing."""
     width = len(rows[0])
-    row = rows[:1].copy()
-    row[:] = np.nan
-    if _survives(model, row):
+    signature = model.signature
+    if not signature.is_mixed and _survives(model, _filled(signature, rows, np.nan)):
         return (True,) * width
     if width > _MAX_COLUMNS_TRIED:
         return (False,) * width
     found = []
     for column in range(width):
         row = rows[:1].copy()
-        row[0, column] = np.nan
+        is_text = signature.is_mixed and signature.columns[column].is_text
+        row[0, column] = None if is_text else np.nan
         found.append(_survives(model, row))
     return tuple(found)
 
@@ -180,8 +199,11 @@ def _libraries(artifact: Artifact) -> tuple[str, ...]:
     return tuple(f"{name} {version(name)}" for name in names)
 
 
-def _example(signature: Signature, samples: Samples | None) -> str:
+def _example(signature: Signature, samples: Samples | None, rows: Rows | None) -> str:
     """Give a row for people to try, as JSON."""
     if samples is not None:
         return json.dumps(samples.inputs[0])
+    if rows is not None and signature.is_mixed:
+        names = [column.name for column in signature.columns]
+        return json.dumps(dict(zip(names, rows[0].tolist(), strict=True)))
     return json.dumps("a" if signature.rank == 0 else [0.0] * max(signature.width, 1))

@@ -53,6 +53,7 @@ def decode(body: bytes, signature: Signature, max_rows: int) -> Rows:
     key, value = _rows_of(_parse(body), signature)
     if (
         signature.rank == 1
+        and not signature.is_mixed
         and type(value) is list
         and key == "features"
         and 0 < len(value) == signature.width
@@ -163,7 +164,7 @@ def _row(row: Any, index: int, signature: Signature) -> list[Any]:
         raise WrongShape(f"row {index}: expected {signature.width} values, got {len(row)}")
     if not row:
         raise WrongShape(f"row {index}: expected numbers, got none")
-    if _NUMBERS.issuperset(map(type, row)):
+    if _NUMBERS.issuperset(map(type, row)) and not signature.is_mixed:
         return row
     return [_cell(value, index, column, signature) for column, value in enumerate(row)]
 
@@ -186,14 +187,18 @@ def _listed(row: dict[str, Any], index: int, signature: Signature) -> list[Any]:
     return [row[name] for name in names]
 
 
-def _cell(value: Any, index: int, column: int, signature: Signature) -> float:
-    if type(value) in _NUMBERS:
+def _cell(value: Any, index: int, column: int, signature: Signature) -> Any:
+    is_text = signature.is_mixed and signature.columns[column].is_text
+    if type(value) in _NUMBERS and not is_text:
         return float(value)
+    if type(value) is str and is_text:
+        return value
     if value is None and column < len(signature.nullable) and signature.nullable[column]:
-        return float("nan")
+        return None if is_text else float("nan")
     name = f' ("{signature.columns[column].name}")' if column < len(signature.columns) else ""
+    expected = "a text" if is_text else "a number"
     raise WrongType(
-        f"row {index}, column {column + 1}{name}: expected a number, found {_kind(value)}"
+        f"row {index}, column {column + 1}{name}: expected {expected}, found {_kind(value)}"
     )
 
 
@@ -208,6 +213,8 @@ def _lone_array(row: list[float], signature: Signature) -> Any:
 
 
 def _array(rows: list[Any], signature: Signature) -> Any:
+    if signature.is_mixed:
+        return _table(rows, signature)
     try:
         array = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError):
@@ -219,6 +226,17 @@ def _array(rows: list[Any], signature: Signature) -> Any:
     if signature.precision == 32 and (np.abs(array) > _LARGEST_FLOAT32).any():
         raise OutOfRange(_TOO_LARGE)
     return array
+
+
+def _table(rows: list[list[Any]], signature: Signature) -> Any:
+    """Hold texts and numbers side by side."""
+    if signature.precision == 32:
+        numbers = (cell for row in rows for cell in row if type(cell) is float)
+        if any(abs(number) > _LARGEST_FLOAT32 for number in numbers):
+            raise OutOfRange(_TOO_LARGE)
+    table = np.empty((len(rows), signature.width), dtype=object)
+    table[:] = rows
+    return table
 
 
 def _kind(value: Any) -> str:
@@ -233,5 +251,6 @@ def _example(signature: Signature) -> str:
 def _expected(signature: Signature) -> str:
     if signature.rank == 0:
         return "a text or a list of texts"
-    numbers = f"{signature.width} numbers" if signature.width else "numbers"
-    return f"one row (a list of {numbers}) or a list of rows"
+    cells = "values" if signature.is_mixed else "numbers"
+    count = f"{signature.width} {cells}" if signature.width else cells
+    return f"one row (a list of {count}) or a list of rows"

@@ -185,8 +185,10 @@ def _inputs(entry: Entry) -> tuple[tuple[InputColumn, ...], tuple[str, ...]]:
         name = each.field(fields, "name").text()
         if any(column.name == name for column in columns):
             raise each.refuse(f"the input {name} is given twice")
-        columns.append(InputColumn(name, optional(fields, "nullable", Entry.flag, False)))
-        types.append(optional(fields, "type", lambda entry: entry.choice(TYPES), ""))
+        kind = optional(fields, "type", lambda entry: entry.choice(TYPES), "")
+        is_nullable = optional(fields, "nullable", Entry.flag, False)
+        columns.append(InputColumn(name, is_nullable, is_text=kind == "string"))
+        types.append(kind)
     return tuple(columns), tuple(types)
 
 

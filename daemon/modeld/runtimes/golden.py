@@ -9,6 +9,7 @@ import numpy as np
 
 from modeld.domain import Signature
 from modeld.errors import LoadFailed, SamplesDiffer
+from modeld.runtimes.columns import to_table
 from modeld.runtimes.model import Model, Rows, as_array, pack, unpack
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
@@ -37,11 +38,11 @@ def to_rows(signature: Signature, inputs: list[Any]) -> Rows:
     names = [column.name for column in signature.columns]
     try:
         listed = [[row[n] for n in names] if isinstance(row, dict) else row for row in inputs]
-        return np.array(listed, dtype=np.float64)
+        return to_table(listed) if signature.is_mixed else np.array(listed, dtype=np.float64)
     except KeyError as error:
         raise LoadFailed(f"a golden sample lacks the column {error}") from error
     except (TypeError, ValueError) as error:
-        raise LoadFailed(f"a golden sample is no row of numbers: {error}") from error
+        raise LoadFailed(f"a golden sample is no row that it takes: {error}") from error
 
 
 def check_samples(model: Model, samples: Samples) -> None:

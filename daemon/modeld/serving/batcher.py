@@ -185,7 +185,9 @@ class Batcher:
         else:
             parts = [waiting.rows.values for waiting in batch]
             array = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            shape, payload = array.shape, array.tobytes()
+            shape = array.shape
+            is_mixed = self._spec.signature.is_mixed
+            payload = json.dumps(array.tolist()).encode() if is_mixed else array.tobytes()
         wants = batch[0].wants_probabilities
         return Batch(host.batch_number, segments, shape, wants, self._timeout), payload
 
