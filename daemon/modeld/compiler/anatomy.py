@@ -97,7 +97,9 @@ def thresholds(estimator: Any) -> Iterator[tuple[int, Array]]:
     if not trees:
         return
     asked = [tree.left >= 0 for tree in trees]
-    features = np.concatenate([tree.features[mask] for tree, mask in zip(trees, asked, strict=True)])
+    features = np.concatenate(
+        [tree.features[mask] for tree, mask in zip(trees, asked, strict=True)]
+    )
     values = np.concatenate([t.thresholds[mask] for t, mask in zip(trees, asked, strict=True)])
     finite = np.isfinite(values)
     for feature in np.unique(features[finite]):

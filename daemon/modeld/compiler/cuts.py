@@ -80,7 +80,8 @@ def _reaching(tree: Nodes, branches: Array, rows: Array) -> Array:
         high[at, feature] = np.minimum(high[at, feature], upper)
         low[at, feature] = np.maximum(low[at, feature], lower)
         nodes = np.where(real, above, 0)
-    return np.minimum(np.maximum(rows, low), high)
+    moved: Array = np.minimum(np.maximum(rows, low), high)
+    return moved
 
 
 def _float_above(values: Array) -> Array:

@@ -39,7 +39,7 @@ class Nodes:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A tree that adds to one target: its branches, and its leaves. A child below 0 is the leaf `~child`."""
+    """A tree that adds to one target: its branches and leaves. A child below 0 is leaf `~child`."""
 
     target: int
     left: Array

@@ -44,7 +44,8 @@ class Categories:
 
 
 def _is_in(bits: Array, codes: Array) -> Array:
-    return (bits[codes // 32] >> (codes % 32).astype(np.uint32)) & 1 == 1
+    found: Array = (bits[codes // 32] >> (codes % 32).astype(np.uint32)) & 1 == 1
+    return found
 
 
 def read(predictor: Any, categories: Categories) -> Nodes:
@@ -65,7 +66,7 @@ def read(predictor: Any, categories: Categories) -> Nodes:
             int(native["feature_idx"][index]),
             predictor.raw_left_cat_bitsets[native["bitset_idx"][index]],
         )
-        nodes = _with_chain(nodes, index, *sides)
+        nodes = _with_chain(nodes, int(index), *sides)
     return nodes
 
 

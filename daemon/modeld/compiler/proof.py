@@ -92,8 +92,7 @@ def _answerable(model: Model, rows: Array) -> Iterator[Expected]:
 def _is_finite(array: Array) -> Array:
     if array.dtype.kind != "f":
         return np.ones(len(array), bool)
-    finite: Array = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    return finite
+    return np.asarray(np.isfinite(array.reshape(len(array), -1)).all(axis=1))
 
 
 def _join(parts: list[Expected]) -> Expected:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 from skl2onnx.common.data_types import DoubleTensorType
-from skl2onnx.common.utils_classifier import get_label_classes
 from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
     calculate_linear_regressor_output_shapes,
 )
+from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn import ensemble, tree
 
 from modeld.compiler import ensembles
@@ -48,14 +48,17 @@ class _Writer:
         self._container.add_node(kind, list(inputs), [output], name=name, **found)
         return output
 
-    def constant(self, values: Array) -> str:
+    def constant(self, values: Array | float) -> str:
         """Add a constant; gives its name."""
         name: str = self._scope.get_unique_variable_name("constant")
-        if values.dtype.kind in "UO":
-            kind, content = TensorProto.STRING, [str(v).encode() for v in values.ravel()]
+        array = np.asarray(values)
+        content: Any = array.ravel()
+        kind = TensorProto.STRING
+        if array.dtype.kind in "UO":
+            content = [str(value).encode() for value in content]
         else:
-            kind, content = helper.np_dtype_to_tensor_dtype(values.dtype), values.ravel()
-        self._container.add_initializer(name, kind, list(values.shape), content)
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        self._container.add_initializer(name, kind, list(array.shape), content)
         return name
 
     def sums(self, trees: Sequence[Tree], targets: int, *, as_float: bool) -> str:
@@ -65,17 +68,13 @@ class _Writer:
             rows = self.node("Cast", rows, to=TensorProto.FLOAT)
         rows = self.node("Cast", rows, to=TensorProto.DOUBLE)
         found = attributes(trees, targets)
-        return self.node(
-            "TreeEnsemble", rows, op_domain="ai.onnx.ml", op_version=_VERSION, **found
-        )
+        return self.node("TreeEnsemble", rows, op_domain="ai.onnx.ml", op_version=_VERSION, **found)
 
     def averages(self) -> str:
         """The mean over the trees, one column per output and class."""
         members = getattr(self.model, "estimators_", None)
         values = (members or [self.model])[0].tree_.value
-        sums = self.sums(
-            ensembles.averaged_trees(self.model), values[0].size, as_float=True
-        )
+        sums = self.sums(ensembles.averaged_trees(self.model), values[0].size, as_float=True)
         return self.node("Div", sums, self.constant(np.float64(len(members)))) if members else sums
 
     def label(self, scores: str) -> None:
