@@ -48,8 +48,13 @@ class Predictions(NamedTuple):
     probabilities: list[Any] | None = None
 
 
-def decode(body: bytes, signature: Signature, max_rows: int) -> Rows:
-    """Read the rows of a prediction's body; raises a `RequestError` that says what is wrong."""
+def decode(
+    body: bytes, signature: Signature, max_rows: int, row_type: type[np.generic] = np.float64
+) -> Rows:
+    """Read the rows of a prediction's body into an array of `row_type`, a kind of float.
+
+    Raises a `RequestError` that says what is wrong.
+    """
     key, value = _rows_of(_parse(body), signature)
     if (
         signature.rank == 1
@@ -58,7 +63,7 @@ def decode(body: bytes, signature: Signature, max_rows: int) -> Rows:
         and 0 < len(value) == signature.width
         and _NUMBERS.issuperset(map(type, value))
     ):
-        return Rows(_lone_array(value, signature), 1, is_single=True)
+        return Rows(_lone_array(value, signature, row_type), 1, is_single=True)
     is_single = key == "features" and _is_one_row(value, signature)
     rows = [value] if is_single else value
     if not isinstance(rows, list):
@@ -75,7 +80,7 @@ def decode(body: bytes, signature: Signature, max_rows: int) -> Rows:
         rows = [_row(row, index, signature) for index, row in enumerate(rows, 1)]
     elif not _holds_numbers(rows, signature.rank + 1):
         raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
-    return Rows(_array(rows, signature), len(rows), is_single)
+    return Rows(_array(rows, signature, row_type), len(rows), is_single)
 
 
 def _holds_numbers(value: Any, depth: int) -> bool:
@@ -197,17 +202,17 @@ def _cell(value: Any, index: int, column: int, signature: Signature) -> float:
     )
 
 
-def _lone_array(row: list[float], signature: Signature) -> Any:
+def _lone_array(row: list[float], signature: Signature, row_type: type[np.generic]) -> Any:
     """Do for one row of numbers what `_array` does for many, in a third of the time."""
     if (
         signature.precision == 32
         and not -_LARGEST_FLOAT32 <= min(row) <= max(row) <= _LARGEST_FLOAT32
     ):
         raise OutOfRange(_TOO_LARGE)
-    return np.array([row], dtype=np.float64)
+    return np.array([row], dtype=row_type)
 
 
-def _array(rows: list[Any], signature: Signature) -> Any:
+def _array(rows: list[Any], signature: Signature, row_type: type[np.generic]) -> Any:
     try:
         array = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError):
@@ -218,7 +223,7 @@ def _array(rows: list[Any], signature: Signature) -> Any:
         raise WrongShape(f"expected rows of {signature.rank} dimension(s), got {array.ndim - 1}")
     if signature.precision == 32 and (np.abs(array) > _LARGEST_FLOAT32).any():
         raise OutOfRange(_TOO_LARGE)
-    return array
+    return array.astype(row_type, copy=False)
 
 
 def _kind(value: Any) -> str:

@@ -60,6 +60,9 @@ class OnnxModel:
             if value.type not in _TYPES:
                 raise LoadFailed(f"input '{value.name}' is a {value.type}: numbers are supported")
         self._inputs = [(value.name, _TYPES[value.type]) for value in inputs]
+        # What rows are best made of: they are then used as they are.
+        is_narrow = len(inputs) == 1 and inputs[0].type == "tensor(float)"
+        self.row_type: Any = np.float32 if is_narrow else np.float64
         self._shapes = [list(value.shape) for value in inputs]
         if len(inputs) > 1 and any(len(s) > 1 and s[1] != 1 for s in self._shapes):
             raise LoadFailed("several inputs are supported when each is one column")
@@ -73,7 +76,7 @@ class OnnxModel:
     def _feed(self, rows: Rows) -> dict[str, Array]:
         if len(self._inputs) == 1:
             name, dtype = self._inputs[0]
-            return {name: _fit(rows, dtype)}
+            return {name: rows if rows.dtype == dtype else _fit(rows, dtype)}
         return {
             name: _fit(rows[:, i], dtype).reshape((-1, 1) if len(shape) > 1 else (-1,))
             for i, ((name, dtype), shape) in enumerate(zip(self._inputs, self._shapes, strict=True))

@@ -37,7 +37,9 @@ from modeld.messages import (
     Start,
     WantAnswer,
 )
-from modeld.serving.connection import Connections, check_aiohttp
+from modeld.serving.connections import Connections
+from modeld.serving.express import Express
+from modeld.serving.handler import check_aiohttp
 from modeld.serving.listener import Listener
 from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor
@@ -123,7 +125,13 @@ class Worker:
         self._predictor = Predictor(settings, self._slots, self._wants.ask)
         self._pass_on = PassOn(self._channel.send)
         self._routes = Routes(settings, self._slots, self._predictor, self._pass_on)
-        self._connections = Connections(settings, self._routes.handle, self._slots.set_connections)
+        self._express = Express(self._predictor, self._slots, settings.max_body)
+        self._connections = Connections(
+            settings,
+            self._routes.handle,
+            self._slots.set_connections,
+            self._express if settings.express else None,
+        )
 
     def _prepare(self, spec: SnapshotSpec, hosts: dict[int, socket.socket]) -> None:
         self._forget_prepared()
@@ -228,7 +236,7 @@ class Worker:
 
     async def _finish(self) -> None:
         """Drain: every accepted request is answered, then the connections close."""
-        self._routes.is_draining = True
+        self._routes.is_draining = self._express.is_draining = True
         if self._server is None:
             return
         await asyncio.sleep(self._settings.drain_delay)
