@@ -65,7 +65,7 @@ class Answering:
         if first == 15:
             raise ZeroDivisionError
         scores = [[0.5, 0.5]] * rows.length if wants_probabilities else None
-        predictions = Predictions([float(row.sum()) for row in rows.values], scores)
+        predictions = Predictions(rows.values.sum(axis=1).tolist(), scores)
         if first != 5:
             return predictions
         loop = asyncio.get_running_loop()

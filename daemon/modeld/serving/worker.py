@@ -45,6 +45,7 @@ from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor
 from modeld.serving.routes import Routes
 from modeld.serving.snapshot import HostedModel, InPlaceModel, Opener, Release, Snapshot
+from modeld.serving.ticker import Ticker
 from modeld.serving.wants import Wants
 from modeld.slots import Slots
 
@@ -126,6 +127,7 @@ class Worker:
         self._pass_on = PassOn(self._channel.send)
         self._routes = Routes(settings, self._slots, self._predictor, self._pass_on)
         self._express = Express(self._predictor, self._slots, settings.max_body)
+        self._ticker = Ticker(self._slots.stalled)
         self._connections = Connections(
             settings,
             self._routes.handle,
@@ -248,6 +250,7 @@ class Worker:
                 await self._connections.all_closed()
         self._connections.cut()
         await self._connections.end()
+        self._ticker.stop()
 
 
 def _close(opened: list[Release], hosts: dict[int, socket.socket]) -> None:
