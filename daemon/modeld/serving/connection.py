@@ -74,7 +74,10 @@ class Connection(asyncio.Protocol):
             self._forward(data)
         elif not self._outlet.has_closed:
             self._unread += data
-            self._advance()
+            if self._next_turn is None:
+                self._advance()
+            else:
+                self._pause_or_resume()
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection until its requests are answered."""
@@ -166,25 +169,25 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Take requests until one has to be waited for, or the turn is over."""
-        if self._next_turn is not None:
-            self._pause_or_resume()
-            return
         unread, at, until = self._unread, 0, time.perf_counter() + _SECONDS_PER_TURN
         for _ in range(_REQUESTS_PER_TURN):
             before, at = at, self._take(unread, at)
             if at in (before, len(unread)) or time.perf_counter() > until:
                 break
         self._unread = unread[at:]
-        self._after_turn(has_stopped=at == before)
+        if self._unread:
+            self._keep(has_stopped=at == before)
+        elif not self._takes_all:
+            self.head_since = 0.0
+        if self._unread or self._has_paused:
+            self._pause_or_resume()
 
-    def _after_turn(self, *, has_stopped: bool) -> None:
-        if not self._unread:
-            self.head_since = self.head_since if self._takes_all else 0.0
-        elif not has_stopped:
+    def _keep(self, *, has_stopped: bool) -> None:
+        """Remember to go on with what is left, or since when it is waited for."""
+        if not has_stopped:
             self._soon()
         elif self._is_free():
             self.head_since = self.head_since or self._all.now()
-        self._pause_or_resume()
 
     def _pause_or_resume(self) -> None:
         if len(self._unread) > _MOST_UNREAD:

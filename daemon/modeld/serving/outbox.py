@@ -64,14 +64,11 @@ class Outlet:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was kept."""
-        parts = self._parts
-        if not parts:
-            return
-        self._parts, self._size = [], 0
-        if not self.has_closed:
+        """Write what was kept; it is lost where the connection has closed."""
+        parts, self._parts, self._size = self._parts, [], 0
+        if parts and not self.has_closed:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
-        self._on_flush()
+            self._on_flush()
 
     def close(self) -> None:
         """Write what was kept and close."""
