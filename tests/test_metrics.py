@@ -158,6 +158,7 @@ def test_a_version_that_ran_in_two_ways_has_one_count_of_its_requests(
 
 def test_what_lives_is_shown(workers: tuple[Slots, Slots], report: Report) -> None:
     workers[0].set_lag(0.125)
+    workers[1].stalled(0.03)
     workers[1].set_connections(7)
     workers[0].set_connections(-1)
 
@@ -168,6 +169,10 @@ def test_what_lives_is_shown(workers: tuple[Slots, Slots], report: Report) -> No
     assert value(samples, "modeld_load_seconds", model="default", version="v2") == 1.5
     assert value(samples, "modeld_loaded_versions") == 2
     assert value(samples, "modeld_event_loop_lag_seconds", worker="0") == 0.125
+    name = "modeld_event_loop_stall_seconds"
+    assert value(samples, f"{name}_bucket", worker="1", le="0.025") == 0
+    assert value(samples, f"{name}_bucket", worker="1", le="0.05") == 1
+    assert value(samples, f"{name}_count", worker="0") == 0
     assert value(samples, "modeld_connections", worker="0") == 0
     assert value(samples, "modeld_connections", worker="1") == 7
     assert value(samples, "modeld_resident_bytes", role="worker") == 2000

@@ -48,6 +48,7 @@ def test_a_new_file_counts_nothing(slots: Slots) -> None:
     assert set(slots.errors(slot)) == {0}
     assert slots.batches(slot) == (0, 0)
     assert (slots.lag, slots.connections) == (0.0, 0.0)
+    assert slots.stalls() == EMPTY
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     keepalive: PositiveDuration = 75.0
     drain_delay: Duration = 0.0
     drain_timeout: Duration = 20.0
+    express: Literal["on", "off"] = "on"
     log_format: Literal["text", "json"] = "text"
     public_url: Annotated[str, BeforeValidator(parse_origin)] = ""
     admin_token: Annotated[SecretStr, BeforeValidator(_check_secret)] | None = None

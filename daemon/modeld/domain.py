@@ -144,6 +144,7 @@ class WorkerSettings:
     drain_timeout: float
     head_timeout: float = 10.0
     write_timeout: float = 30.0
+    express: bool = True
     log_format: str = "text"
 
 

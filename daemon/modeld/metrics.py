@@ -188,11 +188,17 @@ def _workers(report: Report) -> Iterator[Metric]:
         "How late the last heartbeat of a worker was.",
         labels=["worker"],
     )
+    stalls = HistogramMetricFamily(
+        "modeld_event_loop_stall_seconds",
+        "How late the ticks of a worker's event loop were, 50 a second.",
+        labels=["worker"],
+    )
     connections = GaugeMetricFamily(
         "modeld_connections", "Open connections of a worker.", labels=["worker"]
     )
     for number, slots in enumerate(report.slots):
         lag.add_metric([str(number)], slots.lag)
+        _add(stalls, [str(number)], slots.stalls())
         connections.add_metric([str(number)], max(slots.connections, 0))
     resident = GaugeMetricFamily(
         "modeld_resident_bytes", "Resident memory by process role.", labels=["role"]
@@ -203,7 +209,7 @@ def _workers(report: Report) -> Iterator[Metric]:
     restarts.add_metric([], report.worker_restarts)
     build = GaugeMetricFamily("modeld_build_info", "The version of modeld.", labels=["version"])
     build.add_metric([__version__], 1)
-    yield from (lag, connections, resident, restarts, build)
+    yield from (lag, stalls, connections, resident, restarts, build)
 
 
 def _configuration(report: Report) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ import os
 import tempfile
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 BUCKETS = (
     0.00005,
@@ -59,7 +60,8 @@ STATUSES = (
 _HISTOGRAM = len(BUCKETS) + 2  # one count per bucket, one above the last, the sum
 _RELEASE = _HISTOGRAM * 2 + len(OUTCOMES) + len(ERROR_CODES) + 2
 _GAUGES = 2
-_HTTP = _GAUGES
+_STALLS = _GAUGES
+_HTTP = _STALLS + _HISTOGRAM
 _FIRST_RELEASE = _HTTP + len(ROUTES) * len(METHODS) * len(STATUSES) * _HISTOGRAM
 CAPACITY = 1 << 17
 _SIZE = CAPACITY * 8
@@ -83,6 +85,7 @@ def release_capacity() -> int:
     return (CAPACITY - _FIRST_RELEASE) // _RELEASE
 
 
+@lru_cache(maxsize=512)
 def http_slot(route: str, method: str, status: int) -> int:
     """Give the first slot of the histogram for these labels."""
     route_index = ROUTES.index(route) if route in ROUTES else len(ROUTES) - 1
@@ -148,12 +151,20 @@ class Slots:
         """Note how many connections are open; -1 while the worker does not listen."""
         self._doubles[1] = float(count)
 
+    def stalled(self, seconds: float) -> None:
+        """Note for how long the worker's loop was held up."""
+        self.observe(_STALLS, seconds)
+
     # Reading
 
     def histogram(self, slot: int) -> Histogram:
         """Read the histogram that starts at `slot`."""
         end = slot + _HISTOGRAM - 1
         return Histogram(tuple(self._counts[slot:end]), self._doubles[end])
+
+    def stalls(self) -> Histogram:
+        """Read for how long the worker's loop was held up."""
+        return self.histogram(_STALLS)
 
     def queue_histogram(self, slot: int) -> Histogram:
         """Read the queue times of the release at `slot`."""

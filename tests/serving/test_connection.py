@@ -12,7 +12,9 @@ from aiohttp import web
 
 from modeld.domain import WorkerSettings
 from modeld.http.response import respond
-from modeld.serving.connection import Connection, Connections, Route, check_aiohttp
+from modeld.serving.connection import Connection
+from modeld.serving.connections import Connections, Route
+from modeld.serving.handler import check_aiohttp
 
 SETTINGS = WorkerSettings(
     slot=0,
@@ -46,7 +48,7 @@ class Served:
         self.paths.append(request.path)
         await self.go.wait()
         body = await request.read()
-        return respond(200, {}, request.path.encode() + body)
+        return respond(200, "abc", {}, request.path.encode() + body)
 
     async def start(self) -> "Served":
         loop = asyncio.get_running_loop()

@@ -255,5 +255,6 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         load_timeout=settings.load_timeout,
         drain_delay=settings.drain_delay,
         drain_timeout=settings.drain_timeout,
+        express=settings.express == "on",
         log_format=settings.log_format,
     )

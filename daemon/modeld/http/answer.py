@@ -1,11 +1,21 @@
-"""Write the bytes of an HTTP answer: the same fixed set of headers for every way in."""
+"""Write the bytes of an HTTP answer: the same fixed set of headers for every way in.
+
+What is the same in many answers is written once: the start per status, the fields of a
+release with the release, the date per second.
+"""
 
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 
-_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_JSON = "application/json"
+_CONNECTION = {
+    "": b"",
+    "close": b"Connection: close\r\n",
+    "keep-alive": b"Connection: keep-alive\r\n",
+}
 
 
 class Clock:
@@ -13,27 +23,60 @@ class Clock:
 
     def __init__(self) -> None:
         self._second = 0
-        self._text = ""
+        self._text = b""
 
-    def date(self) -> str:
+    def date(self) -> bytes:
         """Give the time as RFC 9110 wants it."""
         now = int(time.time())
         if now != self._second:
-            self._second, self._text = now, formatdate(now, usegmt=True)
+            self._second, self._text = now, formatdate(now, usegmt=True).encode()
         return self._text
 
 
 _clock = Clock()
 
 
+class Fields(dict[str, str]):
+    """Headers that go out often: not to be changed, and their bytes are written once."""
+
+    @cached_property
+    def content_type(self) -> str:
+        """What the body is; JSON unless the headers say otherwise."""
+        return self.get("Content-Type", _JSON)
+
+    @cached_property
+    def lines(self) -> bytes:
+        """The headers but the type, which stands first in every answer."""
+        fields = [f"{name}: {value}\r\n" for name, value in self.items() if name != "Content-Type"]
+        return "".join(fields).encode("latin-1")
+
+
+NO_FIELDS = Fields()
+
+
+@lru_cache(maxsize=64)
+def _start(status: int, content_type: str) -> bytes:
+    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+    return f"{line}\r\nContent-Type: {content_type}\r\nX-Request-Id: ".encode("latin-1")
+
+
 def render(
-    status: int, headers: Mapping[str, str], body: bytes, *, connection: str, is_head: bool
+    status: int,
+    request_id: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    connection: str = "",
+    is_head: bool = False,
 ) -> bytes:
     """Write an answer; `connection` is what the header of that name says, empty for none."""
-    lines = [f"HTTP/1.1 {_LINES[status]}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines.append(f"Content-Length: {len(body)}\r\nDate: {_clock.date()}")
-    if connection:
-        lines.append(f"Connection: {connection}")
-    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-    return head if is_head else head + body
+    fields = headers if type(headers) is Fields else Fields(headers)
+    return b"%b%b\r\n%bContent-Length: %d\r\nDate: %b\r\n%b\r\n%b" % (
+        _start(status, fields.content_type),
+        request_id.encode("latin-1"),
+        fields.lines,
+        len(body),
+        _clock.date(),
+        _CONNECTION[connection],
+        b"" if is_head else body,
+    )

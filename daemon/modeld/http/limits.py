@@ -36,6 +36,16 @@ class RequestIds:
         return f"{self._prefix}{next(self._numbers):08x}"
 
 
+def is_utf8(content_type: str) -> bool:
+    """Tell whether a `Content-Type` leaves the text to be UTF-8."""
+    return _charset(content_type) in ("", "utf-8", "utf8", "us-ascii")
+
+
+def _charset(content_type: str) -> str:
+    found = _CHARSET.search(content_type)
+    return found.group(1).lower() if found else ""
+
+
 def check_head(headers: Mapping[str, str], max_body: int) -> None:
     """Refuse a body that is coded, in another charset or too long, before it is read."""
     coding = headers.get(hdrs.CONTENT_ENCODING)
@@ -44,10 +54,9 @@ def check_head(headers: Mapping[str, str], max_body: int) -> None:
             f"Content-Encoding {coding[:40]} is not decoded: send the body as it is"
         )
     content_type = headers.get(hdrs.CONTENT_TYPE)
-    if content_type and (found := _CHARSET.search(content_type)):
-        charset = found.group(1).lower()
-        if charset not in ("utf-8", "utf8", "us-ascii"):
-            raise UnsupportedCharset(f"charset {charset[:40]} is not supported: send UTF-8")
+    if content_type and not is_utf8(content_type):
+        charset = _charset(content_type)
+        raise UnsupportedCharset(f"charset {charset[:40]} is not supported: send UTF-8")
     length = headers.get(hdrs.CONTENT_LENGTH)
     if length and length.isdecimal() and int(length) > max_body:
         raise BodyTooLarge(f"a body of {length} bytes is more than the {max_body} allowed")

@@ -15,20 +15,41 @@ from modeld.http.answer import render
 
 
 def respond(
-    status: int, headers: Mapping[str, str], body: bytes, *, must_close: bool = False
+    status: int,
+    request_id: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    must_close: bool = False,
 ) -> web.StreamResponse:
     """Make a whole answer for aiohttp's handler."""
-    return cast(web.StreamResponse, _Response(status, headers, body, must_close=must_close))
+    response = _Response(status, request_id, headers, body, must_close=must_close)
+    return cast(web.StreamResponse, response)
 
 
 class _Response:
-    __slots__ = ("_body", "_headers", "_must_close", "_status", "_writer", "keep_alive")
+    __slots__ = (
+        "_body",
+        "_headers",
+        "_must_close",
+        "_request_id",
+        "_status",
+        "_writer",
+        "keep_alive",
+    )
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, must_close: bool
+        self,
+        status: int,
+        request_id: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        must_close: bool,
     ) -> None:
         self.keep_alive = not must_close
         self._status = status
+        self._request_id = request_id
         self._headers = headers
         self._body = body
         self._must_close = must_close
@@ -43,9 +64,13 @@ class _Response:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        is_head = request.method == "HEAD"
         data = render(
-            self._status, self._headers, self._body, connection=connection, is_head=is_head
+            self._status,
+            self._request_id,
+            self._headers,
+            self._body,
+            connection=connection,
+            is_head=request.method == "HEAD",
         )
         transport.write(data)
         self._writer = request.writer

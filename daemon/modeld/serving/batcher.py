@@ -265,14 +265,15 @@ def _part(whole: Predictions | Exception, start: int, end: int) -> Predictions |
 def _settle(waiting: _Waiting, answer: Predictions | Exception) -> None:
     if isinstance(answer, Exception):
         _fail(waiting, answer)
-    elif any(len(part) != waiting.rows.length for part in _parts(answer)):
+    elif not _is_complete(answer, waiting.rows.length):
         _fail(waiting, ModelOutputInvalid("the model gave another number of answers than rows"))
     elif not waiting.answer.done():
         waiting.answer.set_result(answer)
 
 
-def _parts(answer: Predictions) -> list[list[Any]]:
-    return [part for part in (answer.values, answer.probabilities) if part is not None]
+def _is_complete(answer: Predictions, rows: int) -> bool:
+    scores = answer.probabilities
+    return len(answer.values) == rows and (scores is None or len(scores) == rows)
 
 
 def _fail(waiting: _Waiting, error: Any) -> None:

@@ -1,90 +1,38 @@
 """Own an accepted socket from its first byte to its last.
 
-Time-outs, caps and draining are decided here; what the bytes mean is left to aiohttp's
-handler, to which every byte is forwarded. aiohttp has no timer before a first complete
-head and, when told to stop, drops a request per open connection; both are cured here.
+Each request decides for itself: the express lane answers it, or its bytes go to
+aiohttp's handler, which is made when it is first needed. The connection knows where a
+request that it hands over ends, holds back what comes behind it, and goes on by itself
+when the handler is idle again. Where the end is in doubt, the handler gets everything
+from there on.
 
-One sweep a quarter second looks at all connections, instead of a timer for each.
+Requests are taken one after the other, so answers keep their order; a turn of the loop
+takes a few only, and nothing is taken while the peer does not read its answers.
+
+Time-outs, caps and draining are decided here. aiohttp has no timer before a first
+complete head and, when told to stop, drops a request per open connection; both are
+cured here.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from typing import TYPE_CHECKING, cast
 
 from modeld.domain import WorkerSettings
-from modeld.errors import BadRequest, HeadersTooLarge, InternalError, ModeldError
-from modeld.http.errors import body_of, status_of
-from modeld.http.limits import RequestIds
-from modeld.http.response import respond
-from modeld.log import get_logger
+from modeld.http.head import MAX_HEAD, may_become_head, read_head
+from modeld.serving.express import Express
+from modeld.serving.handler import Handler
+from modeld.serving.outbox import Outlet
 
-log = get_logger()
+if TYPE_CHECKING:
+    from modeld.serving.connections import Connections
 
-_SWEEP_SECONDS = 0.25
 _DRAIN_IDLE_SECONDS = 1.0
-_LINGER_SECONDS = 2.0
-
-Route = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-class Handler(RequestHandler):
-    """aiohttp's handler, answering malformed requests as JSON."""
-
-    __slots__ = ()
-    ids = RequestIds()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what never became a request of ours, and close."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
-        error = _error_for(status, exc)
-        if isinstance(error, InternalError):
-            log.error("http.failed", exc_info=exc)
-        request_id = self.ids.of(None)
-        headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
-        return respond(status_of(error), headers, body_of(error, request_id), must_close=True)
-
-    def is_idle(self) -> bool:
-        """Tell whether aiohttp waits for a next request.
-
-        Reads two private attributes, because aiohttp has no word for it; their being
-        there is asserted when a worker starts.
-        """
-        waiter: asyncio.Future[None] | None = self._waiter
-        return waiter is not None and not waiter.done() and not self._messages
-
-    def has_requests(self) -> bool:
-        """Tell whether a head is complete whose request is not being answered yet.
-
-        Not the same as being busy: a handler that has not started is neither idle nor has any.
-        """
-        return bool(self._messages)
-
-
-def _error_for(status: int, exc: BaseException | None) -> ModeldError:
-    if isinstance(exc, LineTooLong) or "too many headers" in str(exc).lower():
-        return HeadersTooLarge("the request line or a header is longer than 8190 bytes")
-    if isinstance(exc, BadHttpMessage) or status == 400:
-        return BadRequest("this is not a request that HTTP/1.1 allows")
-    return InternalError("an error inside modeld; the log says more")
-
-
-def check_aiohttp() -> None:
-    """Raise at start when aiohttp no longer is what this module builds on."""
-    for name in ("_waiter", "_messages"):
-        if name not in RequestHandler.__slots__:
-            raise RuntimeError(f"aiohttp's RequestHandler has no {name} any more")
+_BODY_PATIENCE_SECONDS = 0.2
+_REQUESTS_PER_TURN = 32
+_SECONDS_PER_TURN = 0.002
+_MOST_UNREAD = 1 << 17
+_HEAD_END = b"\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -92,59 +40,89 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, connections: "Connections") -> None:
         self._all = connections
-        self._inner = connections.make_handler()
-        self.transport: Any = None
-        self.last_byte = self.head_since = 0.0
-        self.writing_paused_since = 0.0
+        self._express = connections.express
+        self._inner: Handler | None = None
+        self._outlet: Outlet
+        self.transport: asyncio.Transport
+        self.last_byte = self.head_since = self.writing_paused_since = 0.0
         self._has_ended = False
+        self._unread = b""
+        self._takes_all = self._express is None
+        """Whether aiohttp gets everything, because the end of what it has is not known."""
+        self._owed = 0
+        """How many bytes of a body aiohttp has still to get."""
+        self._lacking = 0
+        """The length of a request that the lane has not got the whole body of, else 0."""
+        self._lacking_since = 0.0
+        self._later: asyncio.Future[object] | None = None
+        self._next_turn: asyncio.Handle | None = None
+        self._has_paused = False
+
+    # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to count the time that a first head may take."""
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)
+        self._outlet = Outlet(transport, self._all.outbox, self._flushed)
         self.last_byte = self.head_since = self._all.now()
-        self._inner.connection_made(transport)
         self._all.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Forward the bytes; a head that is begun must be completed in time."""
-        now = self._all.now()
-        self.last_byte = now
-        self._inner.data_received(data)
-        if self._inner.has_requests():
-            self.head_since = 0.0
-        elif self._inner.is_idle() and not self.head_since:
-            self.head_since = now
+        """Take what may be taken now, and keep the rest."""
+        self.last_byte = self._all.now()
+        if self._takes_all:
+            self._forward(data)
+        elif not self._outlet.has_closed:
+            self._unread += data
+            if self._next_turn is None:
+                self._advance()
+            else:
+                self._pause_or_resume()
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection until its requests are answered."""
         self._has_ended = True
-        self._inner.eof_received()
-        return not self._inner.is_idle()
+        if self._lacking:
+            self._hand_over()
+        if self._inner is not None:
+            self._inner.eof_received()
+        self._outlet.flush()
+        return self._is_busy()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell aiohttp and forget the connection."""
+        self._outlet.has_closed = True
+        self._unread = b""
         self._all.discard(self)
-        self._inner.connection_lost(exc)
+        if self._later is not None:
+            self._later.cancel()
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The peer does not read: note since when."""
         self.writing_paused_since = self._all.now()
-        self._inner.pause_writing()
+        if self._inner is not None:
+            self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
         self.writing_paused_since = 0.0
-        self._inner.resume_writing()
+        if self._inner is not None:
+            self._inner.resume_writing()
+        self._soon()
+
+    # What the sweep asks
 
     def is_idle(self) -> bool:
         """Tell whether no request is being read or answered."""
-        return self._inner.is_idle() and not self.head_since
+        return not (self.head_since or self._unread or self._is_busy())
 
     def overdue(self, now: float, settings: WorkerSettings, *, is_draining: bool) -> bool:
         """Tell whether the connection has used up one of its times."""
         if self.writing_paused_since:
             return now - self.writing_paused_since > settings.write_timeout
-        if not self._inner.is_idle():
+        if self._is_busy():
             return False
         if self._has_ended:
             return True
@@ -153,99 +131,144 @@ class Connection(asyncio.Protocol):
         idle = _DRAIN_IDLE_SECONDS if is_draining else settings.keepalive
         return now - self.last_byte > idle
 
+    def nudge(self, now: float) -> None:
+        """Go on where nothing else says so; leave a body that is slow to come to aiohttp."""
+        if self._lacking and now - self._lacking_since > _BODY_PATIENCE_SECONDS:
+            self._hand_over()
+        elif self._unread and not self._is_busy():
+            self._advance()
+
     def close(self) -> None:
         """Close politely, or at once where the peer does not read."""
         if self.writing_paused_since:
-            self.transport.abort()
+            self._outlet.abort()
         else:
-            self.transport.close()
+            self._outlet.close()
 
+    # How requests are taken
 
-class Connections:
-    """All open connections of a worker."""
+    def _is_busy(self) -> bool:
+        """Tell whether a request is being answered, or one that is complete waits."""
+        is_idle = self._inner is None or self._inner.is_idle()
+        return not is_idle or self._later is not None or self._next_turn is not None
 
-    def __init__(
-        self, settings: WorkerSettings, route: Route, count: Callable[[int], None]
-    ) -> None:
-        self._settings = settings
-        self._open: set[Connection] = set()
-        self._loop = asyncio.get_running_loop()
-        self.now = time.monotonic
-        self.is_draining = False
-        self._count = count
-        self._last_closed: asyncio.Event | None = None
-        self._server = web.Server(route, request_factory=self._make_request)
-        self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def _counted(self) -> None:
-        if not self.is_draining:
-            self._count(len(self._open))
-
-    def make_handler(self) -> Handler:
-        """Make the aiohttp handler that one connection owns."""
-        return Handler(
-            self._server,
-            loop=self._loop,
-            access_log=None,  # type: ignore[arg-type]
-            auto_decompress=False,
-            lingering_time=_LINGER_SECONDS,
-            keepalive_timeout=self._settings.keepalive * 2 + 60,
+    def _is_free(self) -> bool:
+        """Tell whether the next request may be taken."""
+        return not (self._outlet.has_closed or self.writing_paused_since) and (
+            self._later is None and (self._inner is None or self._inner.is_idle())
         )
 
-    def _make_request(
-        self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
-    ) -> web.BaseRequest:
-        return web.BaseRequest(
-            message,
-            payload,
-            protocol,
-            writer,
-            task,
-            self._loop,
-            client_max_size=self._settings.max_body,
-        )
+    def _soon(self) -> None:
+        if self._unread and self._next_turn is None:
+            self._next_turn = self._all.call_soon(self._turn)
 
-    def add(self, connection: Connection) -> None:
-        """Take a new connection; at the cap the one that is idle for longest makes room."""
-        self._open.add(connection)
-        self._counted()
-        if len(self._open) <= self._settings.max_connections:
-            return
-        # One that is closing already makes room for somebody else.
-        others = [c for c in self._open if c is not connection and not c.transport.is_closing()]
-        idle = [c for c in others if c.is_idle()]
-        oldest = min(idle, key=lambda c: c.last_byte, default=connection)
-        oldest.close()
+    def _turn(self) -> None:
+        self._next_turn = None
+        if self._unread:
+            self._advance()
 
-    def discard(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
-        self._open.discard(connection)
-        self._counted()
-        if not self._open and self._last_closed is not None:
-            self._last_closed.set()
+    def _advance(self) -> None:
+        """Take requests until one has to be waited for, or the turn is over."""
+        unread, at, until = self._unread, 0, time.perf_counter() + _SECONDS_PER_TURN
+        for _ in range(_REQUESTS_PER_TURN):
+            before, at = at, self._take(unread, at)
+            if at in (before, len(unread)) or time.perf_counter() > until:
+                break
+        self._unread = unread[at:]
+        if self._unread:
+            self._keep(has_stopped=at == before)
+        elif not self._takes_all:
+            self.head_since = 0.0
+        if self._unread or self._has_paused:
+            self._pause_or_resume()
 
-    async def all_closed(self) -> None:
-        """Wait until no connection is open; nothing new may be accepted any more."""
-        self._last_closed = asyncio.Event()
-        if self._open:
-            await self._last_closed.wait()
+    def _keep(self, *, has_stopped: bool) -> None:
+        """Remember to go on with what is left, or since when it is waited for."""
+        if not has_stopped:
+            self._soon()
+        elif self._is_free():
+            self.head_since = self.head_since or self._all.now()
 
-    def _sweep(self) -> None:
-        now = self.now()
-        for connection in list(self._open):
-            if connection.overdue(now, self._settings, is_draining=self.is_draining):
-                connection.close()
-        self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+    def _pause_or_resume(self) -> None:
+        if len(self._unread) > _MOST_UNREAD:
+            self._has_paused = True
+            self.transport.pause_reading()
+        elif self._has_paused:
+            self._has_paused = False
+            self.transport.resume_reading()
 
-    def cut(self) -> None:
-        """End every connection that is still open."""
-        for connection in list(self._open):
-            connection.transport.abort()
+    def _take(self, unread: bytes, at: int) -> int:
+        """Take one request, or a part of it; gives where the rest begins."""
+        if self._owed:
+            return self._pay(unread, at)
+        if self._express is None or not self._is_free():
+            return at
+        return self._take_request(self._express, unread, at)
 
-    async def end(self) -> None:
-        """Clean up after the last connection."""
-        self._sweeper.cancel()
-        await self._server.shutdown(0)
+    def _take_request(self, express: Express, unread: bytes, at: int) -> int:
+        end = unread.find(_HEAD_END, at, at + MAX_HEAD)
+        if end < 0 and may_become_head(unread[at:]):
+            return at
+        start = end + len(_HEAD_END)
+        head = read_head(unread[at:start]) if end >= 0 else None
+        if head is None:
+            return self._give_all(unread, at)
+        aim = express.aim(head)
+        end = start + head.length
+        if aim is None:
+            self._owed = end - at
+            return self._pay(unread, at)
+        if len(unread) < end:
+            self._lack(end - at)
+            return at
+        self._lacking = 0
+        self._later = express.ask(aim, head, unread[start:end], self._done)
+        return end
+
+    def _lack(self, length: int) -> None:
+        if not self._lacking:
+            self._lacking_since = self._all.now()
+        self._lacking = length
+
+    def _done(self, answer: bytes, must_close: bool) -> None:
+        self._later = None
+        self._outlet.write(answer)
+        if must_close:
+            self._outlet.close()
+
+    def _flushed(self) -> None:
+        self._soon()
+
+    # How aiohttp gets its part
+
+    def _pay(self, unread: bytes, at: int) -> int:
+        """Forward what is still due of a request whose end is known."""
+        end = min(at + self._owed, len(unread))
+        self._owed -= end - at
+        self._handler().data_received(unread[at:end])
+        return end
+
+    def _give_all(self, unread: bytes, at: int) -> int:
+        self._takes_all = True
+        self._forward(unread[at:])
+        return len(unread)
+
+    def _hand_over(self) -> None:
+        """Leave a request whose body is slow to come to aiohttp, which has a time-out for it."""
+        self._owed, self._lacking = self._lacking, 0
+        self._advance()
+
+    def _forward(self, data: bytes) -> None:
+        is_waiting = self._inner is None or self._inner.is_idle()
+        inner = self._handler()
+        inner.data_received(data)
+        if inner.has_requests():
+            self.head_since = 0.0
+        elif is_waiting:
+            self.head_since = self.head_since or self._all.now()
+
+    def _handler(self) -> Handler:
+        if self._inner is None:
+            self._inner = self._all.make_handler()
+            self._inner.connection_made(cast(asyncio.Transport, self._outlet))
+        return self._inner

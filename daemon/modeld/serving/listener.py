@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from modeld.log import get_logger
-from modeld.serving.connection import Connection, Connections
+from modeld.serving.connection import Connection
+from modeld.serving.connections import Connections
 
 log = get_logger()
 

@@ -1,12 +1,12 @@
 """Answer one prediction: route, decode, predict, encode, count.
 
-Every way in ends here, so that limits, errors and metrics are the same for all.
+Every way in ends here, so that limits, errors and metrics are the same for all. Where a
+model answers at once, so does `begin`: no task, no future, nothing to wait for.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from modeld.domain import ModelVersion, WorkerSettings
@@ -19,16 +19,17 @@ from modeld.errors import (
     VersionNotFound,
 )
 from modeld.http import wire
+from modeld.http.answer import NO_FIELDS
 from modeld.http.errors import body_of, headers_of, status_of
+from modeld.http.wire import Predictions, Rows
 from modeld.log import get_logger
 from modeld.serving.router import Target, find, parse_target
-from modeld.serving.snapshot import EMPTY, Release, Snapshot
+from modeld.serving.snapshot import EMPTY, Aim, Release, Snapshot
 from modeld.slots import Slots
 
 log = get_logger()
 
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_THREAD_BODY = 1 << 17
+THREAD_BODY = 1 << 16
 """Bodies above this are parsed in a thread, so that they do not hold up the loop."""
 
 
@@ -37,7 +38,7 @@ class Reply(NamedTuple):
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] = NO_FIELDS
 
 
 class Predictor:
@@ -50,7 +51,7 @@ class Predictor:
         want: Callable[[ModelVersion], Awaitable[None]],
     ) -> None:
         self.snapshot: Snapshot = EMPTY
-        self._settings = settings
+        self._max_rows = settings.max_rows
         self._slots = slots
         self._want = want
 
@@ -61,11 +62,10 @@ class Predictor:
             release = find(self.snapshot, target) or await self._find_elsewhere(target)
         except ModeldError as error:
             return Reply(status_of(error), body_of(error, request_id), headers_of(error))
-        release.enter()
-        try:
-            return await self._answer(release, target, body, request_id)
-        finally:
-            release.leave()
+        begun = Prediction(self, Aim(release, target.wants_probabilities), request_id)
+        if len(body) <= THREAD_BODY:
+            return begun.begin(body) or await begun.end()
+        return await begun.begin_in_thread(body) or await begun.end()
 
     async def _find_elsewhere(self, target: Target) -> Release:
         """Have the control process load a version that is not in the snapshot."""
@@ -79,46 +79,114 @@ class Predictor:
             raise VersionNotFound(f"{version} was unloaded again; try once more")
         return release
 
-    async def _answer(
-        self, release: Release, target: Target, body: bytes, request_id: str
-    ) -> Reply:
-        started = time.perf_counter()
+    def decode(self, aim: Aim, body: bytes) -> Rows:
+        """Read a request's rows for a release; raises a `RequestError`."""
+        release = aim.release
+        return wire.decode(body, release.spec.signature, self._max_rows, release.row_type)
+
+    def done(self, release: Release, seconds: float) -> None:
+        """Count a prediction."""
+        self._slots.ok(release.spec.slot, seconds)
+
+    def refuse(self, release: Release, error: Exception, request_id: str) -> Reply:
+        """Make a reply of whatever went wrong, and count it."""
         spec = release.spec
-        try:
-            answer = await self._predict(release, target, body)
-        except ModeldError as error:
-            return self._failure(release, error, request_id)
-        except Exception as error:
+        if not isinstance(error, ModeldError):
             # A defect of ours must not cost the connection; the log has the traceback.
-            log.exception("predict.failed", version=str(spec.version), request_id=request_id)
-            failure = InternalError(f"{type(error).__name__} inside modeld; the log says more")
-            return self._failure(release, failure, request_id)
-        self._slots.ok(spec.slot, time.perf_counter() - started)
-        return Reply(200, answer, release.headers)
-
-    async def _predict(self, release: Release, target: Target, body: bytes) -> bytes:
-        signature = release.spec.signature
-        limit = self._settings.max_rows
-        if len(body) > _THREAD_BODY:
-            rows = await asyncio.to_thread(wire.decode, body, signature, limit)
-        else:
-            rows = wire.decode(body, signature, limit)
-        if target.wants_probabilities and not signature.has_probabilities:
-            raise NoProbabilities(f"{release.spec.version} has no probabilities to give")
-        result = release.model.predict(rows, target.wants_probabilities)
-        predictions = await result if isinstance(result, asyncio.Future) else result
-        return wire.encode(predictions, rows, release.spec.version.version, signature)
-
-    def _failure(self, release: Release, error: ModeldError, request_id: str) -> Reply:
+            log.error(
+                "predict.failed", version=str(spec.version), request_id=request_id, exc_info=error
+            )
+            error = InternalError(f"{type(error).__name__} inside modeld; the log says more")
         is_client = isinstance(error, RequestError)
-        self._slots.failed(release.spec.slot, error.code, is_client_error=is_client)
+        self._slots.failed(spec.slot, error.code, is_client_error=is_client)
         if not is_client:
             log.warning(
                 "predict.refused",
-                version=str(release.spec.version),
+                version=str(spec.version),
                 code=error.code,
                 error=str(error),
                 request_id=request_id,
             )
-        headers = {**release.headers, **headers_of(error)}
+        more = headers_of(error)
+        headers = {**release.headers, **more} if more else release.headers
         return Reply(status_of(error), body_of(error, request_id), headers)
+
+
+class Prediction:
+    """A prediction under way. It keeps its release open until it has given its reply."""
+
+    __slots__ = ("_aim", "_predictor", "_request_id", "_rows", "_started", "later")
+
+    def __init__(self, predictor: Predictor, aim: Aim, request_id: str) -> None:
+        self._predictor = predictor
+        self._aim = aim
+        self._request_id = request_id
+        self._rows: Rows
+        self.later: asyncio.Future[Predictions]
+        self._started = time.perf_counter()
+        aim.release.enter()
+
+    def begin(self, body: bytes) -> Reply | None:
+        """Answer at once where the model does; else `later` is what it will answer."""
+        try:
+            return self._run(self._predictor.decode(self._aim, body))
+        except Exception as error:
+            # The edge: whatever goes wrong becomes a reply.
+            return self._refuse(error)
+
+    async def begin_in_thread(self, body: bytes) -> Reply | None:
+        """Do what `begin` does for a body that takes long to read."""
+        try:
+            return self._run(await asyncio.to_thread(self._predictor.decode, self._aim, body))
+        except asyncio.CancelledError:
+            self._aim.release.leave()
+            raise
+        except Exception as error:
+            # The edge: whatever goes wrong becomes a reply.
+            return self._refuse(error)
+
+    def _run(self, rows: Rows) -> Reply | None:
+        release, wants_probabilities = self._aim
+        if wants_probabilities and not release.spec.signature.has_probabilities:
+            raise NoProbabilities(f"{release.spec.version} has no probabilities to give")
+        self._rows = rows
+        result = release.model.predict(rows, wants_probabilities)
+        if isinstance(result, asyncio.Future):
+            self.later = result
+            return None
+        return self._finish(result)
+
+    async def end(self) -> Reply:
+        """Wait for what the model answers later."""
+        try:
+            return self._finish(await self.later)
+        except asyncio.CancelledError:
+            self._aim.release.leave()
+            raise
+        except Exception as error:
+            # The edge: whatever goes wrong becomes a reply.
+            return self._refuse(error)
+
+    def reply(self) -> Reply | None:
+        """Give the reply once `later` is done; `None` where it was cancelled."""
+        try:
+            return self._finish(self.later.result())
+        except asyncio.CancelledError:
+            self._aim.release.leave()
+            return None
+        except Exception as error:
+            # The edge: whatever goes wrong becomes a reply.
+            return self._refuse(error)
+
+    def _finish(self, predictions: Predictions) -> Reply:
+        release = self._aim.release
+        spec = release.spec
+        body = wire.encode(predictions, self._rows, spec.version.version, spec.signature)
+        self._predictor.done(release, time.perf_counter() - self._started)
+        release.leave()
+        return Reply(200, body, release.headers)
+
+    def _refuse(self, error: Exception) -> Reply:
+        reply = self._predictor.refuse(self._aim.release, error, self._request_id)
+        self._aim.release.leave()
+        return reply

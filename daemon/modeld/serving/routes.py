@@ -96,9 +96,8 @@ class Routes:
     def _response(
         self, request: web.BaseRequest, reply: Reply, request_id: str
     ) -> web.StreamResponse:
-        headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **reply.headers}
         must_close = self.is_draining or not request.content.is_eof()
-        return respond(reply.status, headers, reply.body, must_close=must_close)
+        return respond(reply.status, request_id, reply.headers, reply.body, must_close=must_close)
 
     async def _reply(
         self, request: web.BaseRequest, path: str, query: str, request_id: str

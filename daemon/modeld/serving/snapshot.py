@@ -8,14 +8,17 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from modeld.domain import ModelVersion, ReleaseSpec, WorkerSettings
 from modeld.errors import DeadlineExceeded, ModeldError, ModelError, Overloaded
 from modeld.host.child import step_back, trim_heap
+from modeld.http.answer import Fields
 from modeld.http.wire import Predictions, Rows
-from modeld.runtimes.model import Model, as_array, pack, unpack
+from modeld.runtimes.model import Model, as_plain
 from modeld.serving.batcher import Batcher
 from modeld.slots import Slots
 
@@ -53,6 +56,8 @@ class InPlaceModel:
         self._spec = spec
         self._model = model
         self._settings = settings
+        # Rows are best made of what the model reads; a model that does not say reads any.
+        self.row_type = getattr(model, "row_type", np.float64)
         self._thread = ThreadPoolExecutor(1, f"{spec.version}")
         self._waiting = 0
 
@@ -82,10 +87,12 @@ class InPlaceModel:
 
     def _run(self, rows: Rows, wants_probabilities: bool) -> Predictions:
         try:
-            values = _plain(self._model.predict(rows.values), rows.length)
+            values = as_plain(self._model.predict(rows.values), rows.length)
             if not wants_probabilities:
                 return Predictions(values)
-            return Predictions(values, _plain(self._model.probabilities(rows.values), rows.length))
+            return Predictions(
+                values, as_plain(self._model.probabilities(rows.values), rows.length)
+            )
         except ModeldError:
             raise
         except Exception as error:
@@ -97,11 +104,6 @@ class InPlaceModel:
         self._thread.shutdown(wait=False)
 
 
-def _plain(answer: Any, rows: int) -> list[Any]:
-    values, data = pack(as_array(answer, rows))
-    return unpack(values, memoryview(data))
-
-
 class Release:
     """A version being served, and how many requests are in it."""
 
@@ -109,10 +111,10 @@ class Release:
         self.spec = spec
         self.model = model
         self.in_flight = 0
-        self.headers = {
-            "X-Model-Version": spec.version.version,
-            "X-Model-Runtime": spec.runtime,
-        }
+        self.headers = Fields(
+            {"X-Model-Version": spec.version.version, "X-Model-Runtime": spec.runtime}
+        )
+        self.row_type: Any = getattr(model, "row_type", np.float64)
         self._is_retired = False
 
     def enter(self) -> None:
@@ -132,13 +134,24 @@ class Release:
             self.model.close()
 
 
+class Aim(NamedTuple):
+    """What a request's target asks for."""
+
+    release: Release
+    wants_probabilities: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the worker serves: the live release of each model, and all by version."""
+    """What the worker serves: the live release of each model, and all by version.
+
+    `aims` remembers what targets of requests, as they were sent, ask for.
+    """
 
     number: int
     live: Mapping[str, Release]
     releases: Mapping[ModelVersion, Release]
+    aims: dict[bytes, Aim] = field(default_factory=dict, compare=False)
 
     def retire_all_but(self, kept: "Snapshot") -> None:
         """Close the releases that the snapshot after this one no longer has."""

@@ -37,12 +37,15 @@ from modeld.messages import (
     Start,
     WantAnswer,
 )
-from modeld.serving.connection import Connections, check_aiohttp
+from modeld.serving.connections import Connections
+from modeld.serving.express import Express
+from modeld.serving.handler import check_aiohttp
 from modeld.serving.listener import Listener
 from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor
 from modeld.serving.routes import Routes
 from modeld.serving.snapshot import HostedModel, InPlaceModel, Opener, Release, Snapshot
+from modeld.serving.ticker import Ticker
 from modeld.serving.wants import Wants
 from modeld.slots import Slots
 
@@ -123,7 +126,14 @@ class Worker:
         self._predictor = Predictor(settings, self._slots, self._wants.ask)
         self._pass_on = PassOn(self._channel.send)
         self._routes = Routes(settings, self._slots, self._predictor, self._pass_on)
-        self._connections = Connections(settings, self._routes.handle, self._slots.set_connections)
+        self._express = Express(self._predictor, self._slots, settings.max_body)
+        self._ticker = Ticker(self._slots.stalled)
+        self._connections = Connections(
+            settings,
+            self._routes.handle,
+            self._slots.set_connections,
+            self._express if settings.express else None,
+        )
 
     def _prepare(self, spec: SnapshotSpec, hosts: dict[int, socket.socket]) -> None:
         self._forget_prepared()
@@ -229,7 +239,7 @@ class Worker:
 
     async def _finish(self) -> None:
         """Drain: every accepted request is answered, then the connections close."""
-        self._routes.is_draining = True
+        self._routes.is_draining = self._express.is_draining = True
         if self._server is None:
             return
         await asyncio.sleep(self._settings.drain_delay)
@@ -241,6 +251,7 @@ class Worker:
                 await self._connections.all_closed()
         self._connections.cut()
         await self._connections.end()
+        self._ticker.stop()
 
 
 def _close(opened: list[Release], hosts: dict[int, socket.socket]) -> None:

@@ -119,8 +119,7 @@ class ControlServer:
 
 
 def _response(answer: Answer, request_id: str, *, must_close: bool) -> web.StreamResponse:
-    headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **answer.headers}
-    return respond(answer.status, headers, answer.body, must_close=must_close)
+    return respond(answer.status, request_id, answer.headers, answer.body, must_close=must_close)
 
 
 def _address(request: web.BaseRequest, name: str) -> tuple[str, int]:

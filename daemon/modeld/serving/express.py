@@ -1,0 +1,88 @@
+"""Answer plain predictions without aiohttp: the express lane.
+
+A plain request is a POST whose target the snapshot knows and whose body is short and
+comes as it is (`http/head.py` decides what is plain). It is answered straight from the
+snapshot, by the same predictor and with the same bytes as behind aiohttp. Whatever is
+not plain is none of the lane's business, so it has no HTTP errors of its own.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from modeld.errors import ModeldError
+from modeld.http.answer import render
+from modeld.http.head import Head
+from modeld.http.limits import RequestIds
+from modeld.serving.predictor import THREAD_BODY, Prediction, Predictor, Reply
+from modeld.serving.router import find, parse_target
+from modeld.serving.snapshot import Aim
+from modeld.slots import Slots, http_slot
+
+_PATH = b"/predict"
+_AIMS_KEPT = 256
+
+Done = Callable[[bytes, bool], None]
+"""Takes an answer, and whether the connection must close after it."""
+
+
+class Express:
+    """The express lane of a worker."""
+
+    def __init__(self, predictor: Predictor, slots: Slots, max_body: int) -> None:
+        self._predictor = predictor
+        self._slots = slots
+        self._longest = min(max_body, THREAD_BODY)
+        self._ids = RequestIds()
+        self.is_draining = False
+
+    def aim(self, head: Head) -> Aim | None:
+        """Find what a request asks for; `None` when it is none for this lane."""
+        if not head.is_plain or head.length > self._longest:
+            return None
+        return self._predictor.snapshot.aims.get(head.target) or self._find(head.target)
+
+    def _find(self, target: bytes) -> Aim | None:
+        path, _, query = target.partition(b"?")
+        if path != _PATH or b"#" in query:
+            return None
+        snapshot = self._predictor.snapshot
+        try:
+            asked = parse_target(query.decode("ascii"))
+            release = find(snapshot, asked)
+        except ModeldError:
+            return None
+        if release is None:
+            return None
+        if len(snapshot.aims) >= _AIMS_KEPT:
+            snapshot.aims.clear()
+        aim = snapshot.aims[target] = Aim(release, asked.wants_probabilities)
+        return aim
+
+    def ask(self, aim: Aim, head: Head, body: bytes, done: Done) -> asyncio.Future[object] | None:
+        """Answer a request: at once, or when the future that is returned is done."""
+        started = time.perf_counter()
+        request_id = self._ids.of(head.request_id)
+        prediction = Prediction(self._predictor, aim, request_id)
+        reply = prediction.begin(body)
+        if reply is not None:
+            done(*self._written(reply, head, request_id, started))
+            return None
+
+        def answer(_: object) -> None:
+            later = prediction.reply()
+            if later is not None:
+                done(*self._written(later, head, request_id, started))
+
+        prediction.later.add_done_callback(answer)
+        return prediction.later  # type: ignore[return-value]  # waited for, never read
+
+    def _written(
+        self, reply: Reply, head: Head, request_id: str, started: float
+    ) -> tuple[bytes, bool]:
+        must_close = self.is_draining or not head.keep_alive
+        connection = "close" if must_close else ""
+        data = render(reply.status, request_id, reply.headers, reply.body, connection=connection)
+        slot = http_slot("/predict", "POST", reply.status)
+        self._slots.observe(slot, time.perf_counter() - started)
+        return data, must_close
