@@ -91,7 +91,8 @@ def _measure_switching(
     versions = {"v1": models[REGRESSION.name], "v2": models[SUCCESSOR.name]}
     for server in (COMPILED, NATIVE):
         warm = own_of(server, versions, folder / "switching" / server)
-        cold = dataclasses.replace(warm, environment={**warm.environment, "MODELD_KEEP_WARM": "0s"})
+        few = {**warm.environment, "MODELD_MAX_LOADED": "1"}
+        cold = dataclasses.replace(warm, environment=few)
         yield measure_switching(warm, cold, settings, options.length.extent, _tell)
 
 

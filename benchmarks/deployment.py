@@ -85,11 +85,13 @@ def drop_in(folder: Path, versions: Mapping[str, Model]) -> Deployment:
     return _deployment(folder, versions)
 
 
-def copy_version(deployment: Deployment, version: str, copies: int) -> None:
-    """Add copies of a version, which share its bytes on the disk."""
-    for number in range(copies):
-        target = deployment.models / f"copy-{number:04}"
-        shutil.copytree(deployment.models / version, target, copy_function=os.link)
+def copy_version(deployment: Deployment, version: str, copies: int) -> list[str]:
+    """Add copies of a version, which share its bytes on the disk; gives their names."""
+    names = [f"copy-{number:04}" for number in range(copies)]
+    for name in names:
+        source, target = deployment.models / version, deployment.models / name
+        shutil.copytree(source, target, copy_function=os.link)
+    return names
 
 
 def compiled_file(deployment: Deployment) -> Path:

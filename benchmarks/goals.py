@@ -12,6 +12,7 @@ from benchmarks.contenders import COMPILED, EMPTY, EXPRESS_OFF, LIMIT, NATIVE
 from benchmarks.findings import Findings
 from benchmarks.measure import Round
 from benchmarks.models import CUSTOM, FOREST, REGRESSION
+from benchmarks.pace import percentile
 from benchmarks.results import (
     Cell,
     Spread,
@@ -24,13 +25,15 @@ from benchmarks.results import (
     spread_of_rounds,
 )
 from benchmarks.starting import FIRST, SECOND
-from benchmarks.switching import STEADY, WARM, Window
+from benchmarks.switching import FILE, ROLLBACK, STEADY, WARM, Waits, Window
 
 _FASTAPI = "FastAPI"
 _MOST_MEMORY_MB = 190.0
 _MOST_START_SECONDS = 2.0
 _MOST_FIRST_START = 1.5
 _MOST_SWITCH_COST = 1.5
+_MOST_FILE_MS = 150.0
+_MOST_ROLLBACK_MS = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,17 @@ def _switching(findings: Findings) -> Iterator[Verdict]:
         text = f"{server}: p99 at most {_MOST_SWITCH_COST:g}× during a warm switch a second"
         found = switch_cost([window for window in windows if window.server == server])
         yield _verdict(text, found, lambda n: n <= _MOST_SWITCH_COST, "{:.2f}×")
+    waits = [wait for one in findings.switching for wait in one.waits]
+    for name, most_ms in ((FILE, _MOST_FILE_MS), (ROLLBACK, _MOST_ROLLBACK_MS)):
+        text = f"{COMPILED}: {name}, warm: p99 at most {most_ms:g} ms"
+        yield _wait(
+            [one for one in waits if (one.server, one.name) == (COMPILED, name)], text, most_ms
+        )
+
+
+def _wait(waits: Sequence[Waits], text: str, most_ms: float) -> Verdict:
+    found = Spread.of([percentile(one.waits_ms, 99) for one in waits]) if waits else None
+    return _verdict(text, found, lambda ms: ms <= most_ms, "{:.0f} ms")
 
 
 def switch_cost(windows: Sequence[Window], way: str = WARM) -> Spread | None:
@@ -158,5 +172,7 @@ def _verdict(
 ) -> Verdict:
     if found is None:
         return Verdict(text, "not measured", None)
-    low, high = form.format(found.least), form.format(found.greatest)
-    return Verdict(text, f"{form.format(found.middle)} ({low}–{high})", is_met(found.middle))
+    middle, low, high = map(form.format, (found.middle, found.least, found.greatest))
+    return Verdict(
+        text, middle if low == high else f"{middle} ({low}–{high})", is_met(found.middle)
+    )

@@ -24,7 +24,7 @@ class Choice:
 
     servers: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
-    connections: frozenset[int] = frozenset()
+    cases: frozenset[Case] = frozenset()
     has_peers: bool = False
 
     def wants_server(self, group: str) -> bool:
@@ -75,9 +75,7 @@ def _compile(ours: Sequence[Contender], cpu: int, tell: Tell) -> None:
 
 
 def _cases(contender: Contender, choice: Choice) -> tuple[Case, ...]:
-    if not choice.connections:
-        return contender.cases
-    return tuple(case for case in contender.cases if case.connections in choice.connections)
+    return tuple(case for case in contender.cases if not choice.cases or case in choice.cases)
 
 
 def _made(folder: Path) -> Path:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cases import THOROUGH
+from benchmarks.cases import ALONE, BULK, BUSY, THOROUGH, Case
 from benchmarks.lineup import Choice, check_names
-from benchmarks.models import KINDS
+from benchmarks.models import BOOSTING, KINDS
 from benchmarks.peers import PEERS
 from benchmarks.switching import Extent
 
@@ -18,16 +18,28 @@ GROUPS = ("empty", "limit", "fastapi", "modeld", *(peer.group for peer in PEERS)
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How much is measured: repetitions of so many seconds, and windows of switching."""
+    """How much is measured: repetitions of so many seconds, switching, models, cases.
+
+    No models and no cases stand for all of them.
+    """
 
     repetitions: int
     seconds: int
     extent: Extent
     attempts: int
+    models: frozenset[str] = frozenset()
+    cases: frozenset[Case] = frozenset()
 
 
 FULL = Length(5, 2, Extent(), 3)
-QUICK = Length(1, 1, Extent(windows=1, seconds=2, changes=10), 1)
+QUICK = Length(
+    repetitions=1,
+    seconds=1,
+    extent=Extent(windows=1, seconds=2, changes=10),
+    attempts=1,
+    models=frozenset(kind.name for kind in KINDS if kind != BOOSTING),
+    cases=frozenset({ALONE, BUSY, BULK}),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +59,18 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         BenchmarkError: a name is unknown.
     """
     found = _parser().parse_args(arguments)
-    choice = Choice(
-        servers=_names(found.servers),
-        models=_names(found.models),
-        connections=frozenset(map(int, _names(found.connections))),
-        has_peers=found.peers,
-    )
-    check_names(choice.servers, GROUPS, "server")
-    check_names(choice.models, [kind.name for kind in KINDS], "model")
-    check_names(
-        frozenset(map(str, choice.connections)),
-        sorted({str(case.connections) for case in THOROUGH}, key=int),
-        "number of connections",
-    )
-    is_subset = bool(choice.servers or choice.models or choice.connections)
+    length = QUICK if found.quick else FULL
+    servers, models = _names(found.servers), _names(found.models)
+    counts = _names(found.connections)
+    check_names(servers, GROUPS, "server")
+    check_names(models, [kind.name for kind in KINDS], "model")
+    check_names(counts, list(dict.fromkeys(str(case.connections) for case in THOROUGH)), "count")
+    cases = frozenset(case for case in THOROUGH if str(case.connections) in counts)
+    choice = Choice(servers, models or length.models, cases or length.cases, found.peers)
+    is_subset = bool(servers or models or counts)
     parts = _names(found.parts) or frozenset({SPEED} if is_subset else PARTS)
     check_names(parts, PARTS, "part")
-    return Options(QUICK if found.quick else FULL, choice, parts, found.json)
+    return Options(length, choice, parts, found.json)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,21 +2,23 @@
 
 Predictions are timed during a switch a second, and without, one after the other. wrk tells
 for a closed loop at full load; requests at a fixed pace show the stalls that a closed loop
-hides. Between two warm versions a switch publishes what is loaded; a cold one loads the
-version anew, because a version that is not live was dropped at once.
+hides. Between two warm versions a switch publishes what is loaded. A cold one goes round many
+copies of a version, of which at most one that is not live stays loaded, so each is loaded anew.
 """
 
 import contextlib
+import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from benchmarks.admin import Admin
-from benchmarks.cases import BUSY, Case
+from benchmarks.cases import BUSY
 from benchmarks.contenders import Contender
-from benchmarks.deployment import Deployment
+from benchmarks.deployment import Deployment, copy_version
 from benchmarks.errors import BenchmarkError
 from benchmarks.http import post
 from benchmarks.load import Load
@@ -34,6 +36,7 @@ ROLLBACK = "POST rollback → its answer"
 
 _PATIENCE_SECONDS = 60.0
 _BETWEEN_SECONDS = 1.0
+_COLD_VERSIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,27 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """The versions that are switched to meanwhile, one after the other; none for no switch."""
+
+    name: str
+    versions: tuple[str, ...] = ()
+
+
+WARM_WAY = Way(WARM, ("v2", "v1"))
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
-    """Some seconds of predictions: `load` in a closed loop, `paced` at a fixed pace."""
+    """Some seconds of predictions: `load` in a closed loop, `paced` at a fixed pace.
+
+    `waits_ms` has how long each switch took.
+    """
 
     server: str
     name: str
     repetition: int
-    switches: int
+    waits_ms: tuple[float, ...]
     load: Load
     paced: Paced
 
@@ -77,23 +94,26 @@ class Switching:
 def measure_switching(
     warm: Contender, cold: Contender, settings: Settings, extent: Extent, tell: Tell
 ) -> Switching:
-    """Measure one deployment of two versions, with settings that keep versions and that drop them.
+    """Measure a deployment of v1 and v2, and `cold`, the same with settings that drop versions.
 
     Raises:
         BenchmarkError: a request failed, or a switch did.
     """
     windows: list[Window] = []
+    deployment = Deployment(warm.folder)
     tell(f"switching: {warm.server}")
     with running(warm, [settings.server_cpu]) as server:
         _warm_up(server)
         for repetition in range(extent.windows):
-            windows.append(_window(server, settings, extent, STEADY, repetition))
-            windows.append(_window(server, settings, extent, WARM, repetition))
-        waits = tuple(_all_waits(server, Deployment(warm.folder), extent.changes))
+            windows.append(_window(server, settings, extent, Way(STEADY), repetition))
+            windows.append(_window(server, settings, extent, WARM_WAY, repetition))
+        waits = tuple(_all_waits(server, deployment, extent.changes))
+    anew = tuple(copy_version(deployment, "v2", _COLD_VERSIONS))
     tell(f"switching, cold: {cold.server}")
     with running(cold, [settings.server_cpu]) as server:
-        windows.append(_window(server, settings, extent, COLD, 0))
-    return Switching(tuple(windows), waits)
+        windows.append(_window(server, settings, extent, Way(COLD, anew), 0))
+    by_windows = [Waits(one.server, f"{POST}, {one.name}", one.waits_ms) for one in windows[-1:]]
+    return Switching(tuple(windows), (*waits, *by_windows))
 
 
 def _warm_up(server: Server) -> None:
@@ -109,46 +129,40 @@ def _warm_up(server: Server) -> None:
 
 
 def _window(
-    server: Server, settings: Settings, extent: Extent, name: str, repetition: int
+    server: Server, settings: Settings, extent: Extent, way: Way, repetition: int
 ) -> Window:
     body = json.dumps({"features": server.contender.model.samples.inputs[0]})
-    case = Case(1, BUSY.connections)
-    with _switching(server.admin, is_on=name != STEADY) as switches:
-        found = load(server, settings, case, extent.seconds)
+    with _switching(server.admin, way.versions) as waits:
+        found = load(server, settings, BUSY, extent.seconds)
         paced = send_at_pace(server.port, body, Pace(seconds=float(extent.seconds)))
     if paced.failures:
-        raise BenchmarkError(f"{server.contender}, {name}: {paced.failures} requests failed")
-    return Window(server.contender.server, name, repetition, len(switches), found, paced)
+        raise BenchmarkError(f"{server.contender}, {way.name}: {paced.failures} requests failed")
+    return Window(server.contender.server, way.name, repetition, tuple(waits), found, paced)
 
 
 @contextlib.contextmanager
-def _switching(admin: Admin, *, is_on: bool) -> Iterator[list[str]]:
-    """Switch to and fro once a second meanwhile; gives the versions switched to."""
-    done: list[str] = []
-    errors: list[BenchmarkError | OSError] = []
+def _switching(admin: Admin, versions: Sequence[str]) -> Iterator[list[float]]:
+    """Switch from version to version meanwhile, once a second; gives how long each took, in ms.
+
+    Afterwards v1 is live again.
+    """
+    waits: list[float] = []
     stop = threading.Event()
 
     def switch() -> None:
-        while not stop.wait(_BETWEEN_SECONDS) and not errors:
-            version = "v1" if len(done) % 2 else "v2"
-            try:
-                admin.set_active(version)
-            except (BenchmarkError, OSError) as error:
-                errors.append(error)
-            done.append(version)
+        for version in itertools.cycle(versions):
+            if stop.wait(_BETWEEN_SECONDS):
+                return
+            waits.append(_milliseconds(admin.set_active, version))
 
-    thread = threading.Thread(target=switch)
-    if is_on:
-        thread.start()
-    try:
-        yield done
-    finally:
-        stop.set()
-        if is_on:
-            thread.join(_PATIENCE_SECONDS)
-    if errors:
-        raise BenchmarkError(f"a switch failed: {errors[0]}") from errors[0]
-    if done and done[-1] == "v2":
+    with ThreadPoolExecutor(1) as pool:
+        switcher = pool.submit(switch)
+        try:
+            yield waits
+        finally:
+            stop.set()
+        switcher.result(_PATIENCE_SECONDS)
+    if waits and versions[(len(waits) - 1) % len(versions)] != "v1":
         admin.set_active("v1")
 
 
@@ -177,13 +191,17 @@ def _times(
     waits: list[float] = []
     for number in range(count):
         change, version = (back, "v1") if number % 2 else (there, "v2")
-        begun = time.monotonic()
-        change(version)
-        waits.append((time.monotonic() - begun) * 1e3)
+        waits.append(_milliseconds(change, version))
         time.sleep(0.1)  # each change meets a server at rest
     if count % 2:
         back("v1")
     return tuple(waits)
+
+
+def _milliseconds(change: Callable[[str], None], version: str) -> float:
+    begun = time.monotonic()
+    change(version)
+    return (time.monotonic() - begun) * 1e3
 
 
 def _until_answered(port: int, row: object, version: str) -> None:
