@@ -35,7 +35,7 @@ test: install check ## The checks, then all tests
 	$(BIN)/python -m pytest -n 2 -m "not gpu and not serial"
 	$(BIN)/python -m pytest -m "serial and not gpu"
 
-bench: install $(BENCH)/.installed $(if $(PEERS),$(PEER_NAMES:%=$(BENCH)-%/.installed)) ## Measure speed and memory beside other servers (PEERS=1 adds more of them, ARGS=--quick is short)
+bench: install $(BENCH)/.installed $(BENCH)-columns/.installed $(if $(PEERS),$(PEER_NAMES:%=$(BENCH)-%/.installed)) ## Measure speed and memory beside other servers (PEERS=1 adds more of them, ARGS=--quick is short)
 	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers) $(ARGS)
 
 # The versions of the lock as constraints: both sides predict with the same libraries.
@@ -46,8 +46,8 @@ $(BENCH)/.installed: benchmarks/requirements.txt requirements.lock
 		--constraint $(BENCH)/constraints.txt --requirement benchmarks/requirements.txt
 	@touch $@
 
-# A peer conflicts with the others and with modeld. Only what opens the model is constrained;
-# where pip fails, the report says so in the peer's row.
+# What conflicts with modeld or would slow others down. Only what opens the model is constrained;
+# where pip fails, the report says so in the server's row.
 $(BENCH)-%/.installed: benchmarks/requirements-%.txt $(BENCH)/.installed
 	@echo "Installing $* into $(BENCH)-$*."
 	@$(PYTHON) -m venv $(BENCH)-$*

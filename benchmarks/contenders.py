@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.cases import BUSY, Case
 from benchmarks.deployment import Deployment, compiled_file, deploy, drop_in, known_settings
 from benchmarks.models import FOREST, REGRESSION, Model, Rows
-from benchmarks.places import IMPORTABLE, PEERS_PYTHON, SERVERS
+from benchmarks.places import FASTAPI_PYTHON, IMPORTABLE, PANDAS_PYTHON, SERVERS
 from benchmarks.protocols import FASTAPI, MODELD, Protocol
 
 EMPTY = "aiohttp, empty handler"
@@ -117,9 +117,10 @@ def empty_handler(model: Model, folder: Path) -> Contender:
 def fastapi(model: Model, folder: Path) -> Iterator[Contender]:
     """Prepare both forms of the endpoint."""
     rows = "columns" if model.kind.has_text else "numbers"
+    python = PANDAS_PYTHON if model.kind.has_text else FASTAPI_PYTHON
     for server, form in ((FASTAPI_ASYNC, "async"), (FASTAPI_DEF, "def")):
         script = str(SERVERS / "plain_fastapi.py")
-        command = (str(PEERS_PYTHON), script, str(model.file), rows, form, "{port}")
+        command = (str(python), script, str(model.file), rows, form, "{port}")
         environment = {"PYTHONPATH": str(IMPORTABLE)}
         yield Contender(
             server, "fastapi", model, FASTAPI, command, folder, environment, model.kind.cases

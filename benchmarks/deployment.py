@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.models import Model
-from benchmarks.places import IMPORTABLE, PEERS_PYTHON, SERVERS
+from benchmarks.places import FASTAPI_PYTHON, IMPORTABLE, SERVERS
 
 _CONVERSION_SECONDS = 120
 
@@ -72,7 +72,7 @@ def drop_in(folder: Path, versions: Mapping[str, Model]) -> Deployment:
     for version, model in versions.items():
         target = _new_version(folder, version, model) / "model.onnx"
         features = str(len(model.samples.inputs[0]))
-        convert = (str(PEERS_PYTHON), str(SERVERS / "to_onnx.py"))
+        convert = (str(FASTAPI_PYTHON), str(SERVERS / "to_onnx.py"))
         done = subprocess.run(
             (*convert, str(model.file), features, str(target)),
             capture_output=True,

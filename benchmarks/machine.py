@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers import PEERS, Peer
-from benchmarks.places import PEERS_PYTHON
+from benchmarks.places import FASTAPI_PYTHON, PANDAS_PYTHON
 
 _SHARED = ("scikit-learn", "numpy")
 _OURS = ("modeld", "aiohttp", "uvloop", "httptools", "orjson", "onnxruntime", *_SHARED)
-_FASTAPI = ("fastapi", "uvicorn", "uvloop", "httptools", "pandas", *_SHARED)
+_FASTAPI = ("fastapi", "uvicorn", "uvloop", "httptools", *_SHARED)
 
 _ASK = """
 import json, platform, sys
@@ -37,7 +37,8 @@ def describe(*, has_peers: bool) -> Machine:
     """Look at this machine."""
     versions = {
         "modeld, the limit row and the empty handler": _versions(sys.executable, _OURS),
-        "FastAPI": _versions(str(PEERS_PYTHON), _FASTAPI),
+        "FastAPI": _versions(str(FASTAPI_PYTHON), _FASTAPI),
+        "FastAPI with columns of text": _versions(str(PANDAS_PYTHON), ("pandas", *_FASTAPI)),
     }
     for peer in PEERS if has_peers else ():
         versions[peer.server] = _of_peer(peer)

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.cases import BRIEF, THOROUGH, Case
 from benchmarks.errors import BenchmarkError
-from benchmarks.places import IMPORTABLE, PEERS_PYTHON, ROOT, clean_environment
+from benchmarks.places import IMPORTABLE, PANDAS_PYTHON, ROOT, clean_environment
 
 Row = Any  # a list of numbers, or an object of numbers and texts: whatever JSON has
 
@@ -64,10 +64,10 @@ SUCCESSOR = Kind("successor", "another regression, to switch to")
 
 def train(folder: Path) -> Mapping[str, Model]:
     """Train all models into a folder, and give them by the names of their kinds."""
-    if not PEERS_PYTHON.exists():
+    if not PANDAS_PYTHON.exists():
         raise BenchmarkError("the servers to compare with are not installed; run `make bench`")
     done = subprocess.run(
-        [PEERS_PYTHON, "-m", "benchmarks.train", folder],
+        [PANDAS_PYTHON, "-m", "benchmarks.train", folder],
         cwd=ROOT,
         env={**clean_environment(), "PYTHONPATH": str(IMPORTABLE)},
         capture_output=True,

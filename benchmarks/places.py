@@ -5,7 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
-PEERS_PYTHON = BUILD / "bench" / "bin" / "python"
+FASTAPI_PYTHON = BUILD / "bench" / "bin" / "python"
+PANDAS_PYTHON = BUILD / "bench-columns" / "bin" / "python"
 SERVERS = ROOT / "benchmarks" / "servers"
 IMPORTABLE = ROOT / "benchmarks" / "importable"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from benchmarks.cases import BUSY, THOROUGH, Case
-from benchmarks.contenders import BOTH_CORES, EMPTY, NO_MODEL
+from benchmarks.contenders import BOTH_CORES, EMPTY, LIMIT, NO_MODEL
 from benchmarks.findings import Findings
 from benchmarks.goals import verdicts
 from benchmarks.machine import Machine
@@ -26,6 +26,9 @@ from benchmarks.results import (
 )
 from benchmarks.tables import figure, significant, table
 
+_OURS = "modeld"
+_NO_SERVERS = (LIMIT, EMPTY)  # they show limits, and serve nobody
+
 
 def write_report(findings: Findings, settings: Settings, machine: Machine) -> str:
     """Write all of it; a part that was not measured is left out."""
@@ -36,6 +39,7 @@ def write_report(findings: Findings, settings: Settings, machine: Machine) -> st
         _processes(findings.rounds),
         starts(findings.starts),
         *switching(findings.switching),
+        _faster(findings.rounds),
         _absences(findings),
         _calm(findings.rounds),
         _goals(findings),
@@ -128,6 +132,32 @@ def _process_row(rounds: Sequence[Round], server: str, model: str) -> tuple[str,
     start = spread_of_rounds(rounds, server, model, lambda one: one.start_seconds)
     name = server if (server, model) == (EMPTY, NO_MODEL) else f"{server}: {model}"
     return (name, figure(rest, 0), figure(after, 0), figure(start, 1))
+
+
+def _faster(rounds: Sequence[Round]) -> str:
+    """Name the cells in which another server answered more requests than a row of modeld's."""
+    cells = dict.fromkeys(
+        Cell(one.server, one.model, sample.case) for one in rounds for sample in one.samples
+    )
+    lines = [line for cell in cells if (line := _faster_line(rounds, cell))]
+    return "### Where another server was faster\n\n" + "\n".join(lines) if lines else ""
+
+
+def _faster_line(rounds: Sequence[Round], ours: Cell) -> str:
+    if not ours.server.startswith(_OURS) or ours.server.endswith(BOTH_CORES):
+        return ""
+    others = [
+        Cell(name, ours.model, ours.case)
+        for name in servers(rounds, ours.model, ours.case)
+        if not name.startswith(_OURS) and name not in _NO_SERVERS
+    ]
+    rates = {cell.server: found.middle for cell in others if (found := spread(rounds, cell, rate))}
+    own = spread(rounds, ours, rate)
+    best = max(rates, key=rates.__getitem__, default="")
+    if own is None or not best or rates[best] <= own.middle:
+        return ""
+    where = f"{ours.model}, {ours.case}"
+    return f"- {where}: {best} {rates[best]:,.0f}, {ours.server} {own.middle:,.0f} requests/s."
 
 
 def _absences(findings: Findings) -> str:

@@ -1,8 +1,8 @@
 """Train the models that are served in a benchmark: python -m benchmarks.train FOLDER
 
-It runs on the interpreter of the servers to compare with, which has scikit-learn in modeld's
-version, and pandas. Each model gets a folder with `model.joblib`, ten golden samples and a
-batch of 1,000 rows with their answers. The same seed gives the same models.
+It runs on an interpreter that has scikit-learn in modeld's version, and pandas. Each model
+gets a folder with `model.joblib`, ten golden samples and a batch of 1,000 rows with their
+answers. The same seed gives the same models.
 
 Values have four digits after the point, as measurements do: their JSON has the length that
 JSON has in practice, and a cast to float32 moves none of them over a threshold.

@@ -3,7 +3,8 @@
 What can be had for nothing is given to it: uvloop, httptools, no access log, and an endpoint
 of its own for many rows. The form `def` is what its documentation advises for calls that
 block, and takes a thread; `async` spares that hop and blocks the loop. A model with columns
-of text is given a DataFrame. It runs on an interpreter of its own.
+of text is given a DataFrame, on an interpreter with pandas; the others run on one without,
+because scikit-learn imports it wherever it is installed.
 usage: plain_fastapi.py MODEL numbers|columns async|def PORT
 """
 
