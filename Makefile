@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PEERS := build/bench
+BENCH := build/bench
+PEER_NAMES := mlserver bentoml litserve mlflow
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve check test bench wheel lock clean
@@ -34,15 +35,27 @@ test: install check ## The checks, then all tests
 	$(BIN)/python -m pytest -n 2 -m "not gpu and not serial"
 	$(BIN)/python -m pytest -m "serial and not gpu"
 
-bench: install $(PEERS)/.installed ## Measure speed and memory beside other servers (ARGS=--quick is short)
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: install $(BENCH)/.installed $(BENCH)-columns/.installed $(if $(PEERS),$(PEER_NAMES:%=$(BENCH)-%/.installed)) ## Measure speed and memory beside other servers (PEERS=1 adds more of them, ARGS=--quick is short)
+	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers) $(ARGS)
 
 # The versions of the lock as constraints: both sides predict with the same libraries.
-$(PEERS)/.installed: benchmarks/requirements.txt requirements.lock
-	@$(PYTHON) -m venv $(PEERS)
-	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable > $(PEERS)/constraints.txt
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(PEERS)/constraints.txt --requirement benchmarks/requirements.txt
+$(BENCH)/.installed: benchmarks/requirements.txt requirements.lock
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable > $(BENCH)/constraints.txt
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(BENCH)/constraints.txt --requirement benchmarks/requirements.txt
+	@touch $@
+
+# What conflicts with modeld or would slow others down. Only what opens the model is constrained;
+# where pip fails, the report says so in the server's row.
+$(BENCH)-%/.installed: benchmarks/requirements-%.txt $(BENCH)/.installed
+	@echo "Installing $* into $(BENCH)-$*."
+	@$(PYTHON) -m venv $(BENCH)-$*
+	@grep -E '^(joblib|scikit-learn)==' $(BENCH)/constraints.txt > $(BENCH)-$*/constraints.txt
+	@rm -f $(BENCH)-$*/failed.txt
+	@$(BENCH)-$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(BENCH)-$*/constraints.txt --requirement benchmarks/requirements-$*.txt \
+		2> $(BENCH)-$*/pip.txt || cp $(BENCH)-$*/pip.txt $(BENCH)-$*/failed.txt
 	@touch $@
 
 wheel: install ## Build the wheel into dist/

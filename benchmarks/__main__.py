@@ -1,74 +1,110 @@
 """Measure everything in one run and print it.
 
-Exits with 0 whether or not the goals are met (their lines tell), and with 1 when nothing
-could be measured.
+Exits with 0 whether or not the goals are met (their table tells), and with 1 when something
+could not be measured that must be.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.contenders import prepare
+from benchmarks.contenders import COMPILED, NATIVE, own_of
 from benchmarks.errors import BenchmarkError
+from benchmarks.findings import Findings
+from benchmarks.lineup import line_up
 from benchmarks.load import check_wrk
 from benchmarks.machine import Machine, describe
-from benchmarks.measure import Round, Settings, measure
+from benchmarks.measure import Absence, Round, Settings, measure
+from benchmarks.models import REGRESSION, SUCCESSOR, Model, train
+from benchmarks.options import SPEED, STARTS, SWITCHING, Options, read_options
 from benchmarks.process import two_cpus
 from benchmarks.report import write_report
-
-_FULL = (5, 3)
-_QUICK = (2, 1)
+from benchmarks.starting import Start, measure_starts
+from benchmarks.switching import Switching, measure_switching
 
 
 def main() -> int:
     """Run the benchmark."""
-    options = _parse()
     try:
-        settings = _settings(is_quick=options.quick)
-        rounds, machine = _run(settings)
+        options = read_options()
+        settings = _settings(options)
+        findings, machine = _run(options, settings)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    print(write_report(rounds, settings, machine))
+    print(write_report(findings, settings, machine))
     if options.json is not None:
-        options.json.write_text(_raw(rounds, settings, machine))
+        options.json.write_text(_raw(findings, settings, machine))
     return 0
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a short run: a rough idea only")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results here")
-    return parser.parse_args()
-
-
-def _settings(*, is_quick: bool) -> Settings:
+def _settings(options: Options) -> Settings:
     check_wrk()
-    repetitions, seconds = _QUICK if is_quick else _FULL
     server_cpu, load_cpu = two_cpus()
-    return Settings(repetitions, seconds, server_cpu, load_cpu)
+    length = options.length
+    return Settings(length.repetitions, length.seconds, server_cpu, load_cpu, length.attempts)
 
 
-def _run(settings: Settings) -> tuple[list[Round], Machine]:
-    with tempfile.TemporaryDirectory(prefix="modeld-bench-") as folder:
-        contenders = prepare(Path(folder))
-        machine = describe()
-        return list(measure(contenders, settings, _tell)), machine
+def _run(options: Options, settings: Settings) -> tuple[Findings, Machine]:
+    with tempfile.TemporaryDirectory(prefix="modeld-bench-") as name:
+        folder = Path(name)
+        machine = describe(has_peers=options.choice.has_peers)
+        _tell("training the models")
+        models = train(folder / "trained")
+        rounds, absences = _measure_speed(models, folder, options, settings)
+        return Findings(
+            rounds,
+            absences,
+            tuple(_measure_starts(models, folder, options, settings)),
+            tuple(_measure_switching(models, folder, options, settings)),
+        ), machine
+
+
+def _measure_speed(
+    models: Mapping[str, Model], folder: Path, options: Options, settings: Settings
+) -> tuple[tuple[Round, ...], tuple[Absence, ...]]:
+    if SPEED not in options.parts:
+        return (), ()
+    contenders, absent = line_up(models, folder, options.choice, settings.server_cpu, _tell)
+    found = list(measure(contenders, settings, _tell))
+    rounds = tuple(one for one in found if isinstance(one, Round))
+    return rounds, (*absent, *(one for one in found if isinstance(one, Absence)))
+
+
+def _measure_starts(
+    models: Mapping[str, Model], folder: Path, options: Options, settings: Settings
+) -> Iterator[Start]:
+    if STARTS in options.parts:
+        versions = {"v1": models[REGRESSION.name]}
+        contender = own_of(COMPILED, versions, folder / "starts")
+        yield from measure_starts(contender, settings, _tell)
+
+
+def _measure_switching(
+    models: Mapping[str, Model], folder: Path, options: Options, settings: Settings
+) -> Iterator[Switching]:
+    if SWITCHING not in options.parts:
+        return
+    versions = {"v1": models[REGRESSION.name], "v2": models[SUCCESSOR.name]}
+    for server in (COMPILED, NATIVE):
+        warm = own_of(server, versions, folder / "switching" / server)
+        few = {**warm.environment, "MODELD_MAX_LOADED": "1"}
+        cold = dataclasses.replace(warm, environment=few)
+        yield measure_switching(warm, cold, settings, options.length.extent, _tell)
 
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _raw(rounds: Sequence[Round], settings: Settings, machine: Machine) -> str:
+def _raw(findings: Findings, settings: Settings, machine: Machine) -> str:
     content = {
         "machine": dataclasses.asdict(machine),
         "settings": dataclasses.asdict(settings),
-        "rounds": [dataclasses.asdict(one) for one in rounds],
+        "findings": dataclasses.asdict(findings),
     }
     return json.dumps(content, indent=2) + "\n"
 

@@ -1,125 +1,183 @@
 """Name the servers that are compared, and prepare what each one serves.
 
-The models are those of the repository, with their golden samples. The ONNX versions are
-converted for the run and dropped beside copies of the samples, with no manifest.
+This module holds what a contender is, and the servers that stand in every table; those of
+other projects are in `peers`. modeld's own rows are a table, `_OWN`.
 """
 
-import json
-import os
-import shutil
-import subprocess
+import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.errors import BenchmarkError
+from benchmarks.cases import BUSY, Case
+from benchmarks.deployment import Deployment, compiled_file, deploy, drop_in, known_settings
+from benchmarks.models import FOREST, REGRESSION, Model, Rows
+from benchmarks.places import FASTAPI_PYTHON, IMPORTABLE, PANDAS_PYTHON, SERVERS
+from benchmarks.protocols import FASTAPI, MODELD, Protocol
 
-ROOT = Path(__file__).parent.parent
-MODELS = ROOT / "models"
-PEERS_PYTHON = ROOT / "build" / "bench" / "bin" / "python"
+EMPTY = "aiohttp, empty handler"
+LIMIT = "limit: uvloop, httptools, ONNX"
+FASTAPI_ASYNC = "FastAPI, async def"
+FASTAPI_DEF = "FastAPI, def"
+COMPILED = "modeld, compiled"
+EXPRESS_OFF = "modeld, compiled, express lane off"
+NATIVE = "modeld, native"
+BOTH_CORES = "all on both cores"
+ONE_WORKER = f"modeld, compiled, one worker, {BOTH_CORES}"
+TWO_WORKERS = f"modeld, compiled, two workers, {BOTH_CORES}"
 
-BARE = "aiohttp, empty handler"
-FASTAPI_REGRESSION = "FastAPI, regression"
-FASTAPI_FOREST = "FastAPI, forest"
-FASTAPI_PLAIN = "FastAPI, regression, def"
-NATIVE_REGRESSION = "modeld, regression"
-NATIVE_FOREST = "modeld, forest"
-ONNX_REGRESSION = "modeld, regression as ONNX"
-ONNX_FOREST = "modeld, forest as ONNX"
+NO_MODEL = "no model"
+_COMPILED_FOLDER = "compiled"
+NOT_YET = "not supported yet"
 
-BASELINES = {
-    NATIVE_REGRESSION: FASTAPI_REGRESSION,
-    ONNX_REGRESSION: FASTAPI_REGRESSION,
-    NATIVE_FOREST: FASTAPI_FOREST,
-    ONNX_FOREST: FASTAPI_FOREST,
-}
-
-_SERVERS = Path(__file__).with_name("servers")
-_REGRESSION = "v1"
-_FOREST = "v2"
+# Where modeld is known to refuse a kind of model, its refusal is a row of the report and not
+# the end of the run. A kind leaves this set when modeld serves it.
+NOT_SUPPORTED_YET = frozenset({"columns"})
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
-    """Golden samples: rows, and what the model answers to each."""
+class Runs:
+    """What modeld must say of the version that it serves: which runtime, and where."""
 
-    inputs: tuple[tuple[float, ...], ...]
-    outputs: tuple[int, ...]
+    runtime: str
+    where: str
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server: the command that starts it (its port is added last) and what it must answer."""
+    """A server with a model, how it is started and asked, and what it is asked.
 
-    name: str
+    In the command and the environment `{port}` and `{spare}` stand for two free ports.
+    `excuse` is set where the server may fail, and says what that means.
+    """
+
+    server: str
+    group: str
+    model: Model
+    protocol: Protocol
     command: tuple[str, ...]
-    samples: Samples
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    runs: str = ""
+    cases: tuple[Case, ...] = ()
+    runs: Runs | None = None
+    excuse: str = ""
+    shares_cores: bool = False
+    model_name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.server}, {self.about}"
+
+    @property
+    def about(self) -> str:
+        """The name of the model in the results."""
+        return self.model_name or self.model.kind.name
 
 
-def prepare(folder: Path) -> tuple[Contender, ...]:
-    """Prepare all of them, with their files in a temporary folder."""
-    if not PEERS_PYTHON.exists():
-        raise BenchmarkError("the servers to compare with are not installed; run `make bench`")
-    regression = read_samples(_REGRESSION)
-    ones = Samples(regression.inputs, (1,) * len(regression.inputs))
-    bare = (sys.executable, str(_SERVERS / "bare_aiohttp.py"))
-    return (
-        Contender(BARE, bare, ones, folder),
-        _fastapi(FASTAPI_REGRESSION, _REGRESSION, folder),
-        _fastapi(FASTAPI_FOREST, _FOREST, folder),
-        _fastapi(FASTAPI_PLAIN, _REGRESSION, folder, form="def"),
-        _modeld(NATIVE_REGRESSION, _REGRESSION, folder / "regression", MODELS),
-        _modeld(NATIVE_FOREST, _FOREST, folder / "forest", MODELS),
-        _onnx(ONNX_REGRESSION, _REGRESSION, folder / "regression-onnx"),
-        _onnx(ONNX_FOREST, _FOREST, folder / "forest-onnx"),
-    )
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A row of modeld's: its settings, what it must run, and which models it is measured with.
+
+    Each compiled row but the plain one is measured with the models of `kinds` alone.
+    """
+
+    server: str
+    settings: Mapping[str, str]
+    runs: Runs
+    kinds: frozenset[str] = frozenset()
+    shares_cores: bool = False
 
 
-def read_samples(version: str) -> Samples:
-    """Read the golden samples of a version of the repository."""
-    found = json.loads((MODELS / version / "samples.json").read_text())
-    return Samples(tuple(map(tuple, found["inputs"])), tuple(found["outputs"]))
+_IN_HOST = Runs("native", "in a host")
+_IN_WORKER = Runs("compiled", "in the workers")
+_REGRESSION = frozenset({REGRESSION.name})
+
+_OWN = (
+    _Own(NATIVE, {"compile": "never"}, _IN_HOST),
+    _Own(COMPILED, {}, _IN_WORKER),
+    _Own(EXPRESS_OFF, {"express": "off"}, _IN_WORKER, _REGRESSION | {FOREST.name}),
+    _Own(ONE_WORKER, {}, _IN_WORKER, _REGRESSION, shares_cores=True),
+    _Own(TWO_WORKERS, {}, Runs("compiled", "in the workers", 2), _REGRESSION, shares_cores=True),
+)
+_ROWS = {row.server: row for row in _OWN}
 
 
-def _fastapi(name: str, version: str, folder: Path, form: str = "async") -> Contender:
-    script, model = _SERVERS / "plain_fastapi.py", MODELS / version / "model.pkl"
-    command = (str(PEERS_PYTHON), str(script), str(model), form)
-    return Contender(name, command, read_samples(version), folder)
-
-
-def _modeld(name: str, version: str, folder: Path, models: Path) -> Contender:
-    folder.mkdir(exist_ok=True)
-    state = folder / "active.yaml"
-    state.write_text(f"active: {version}\n")
-    places = ("--models", str(models), "--state", str(state))
+def empty_handler(model: Model, folder: Path) -> Contender:
+    """Prepare the handler without a model; it gets the requests of one, and answers 1."""
+    command = (sys.executable, str(SERVERS / "bare_aiohttp.py"), "{port}")
+    cases = tuple(case for case in model.kind.cases if case.rows == 1)
+    ones = Rows(model.samples.inputs, (1,) * len(model.samples.inputs))
+    model = dataclasses.replace(model, samples=ones)
     return Contender(
-        name,
-        (sys.executable, "-m", "modeld", "serve", "--workers", "1", *places, "--port"),
-        read_samples(version),
-        folder,
-        {"MODELD_RUNTIME_DIR": str(folder / "runtime")},
-        runs="in a host" if models == MODELS else "in the workers",
+        EMPTY, "empty", model, MODELD, command, folder, cases=cases, model_name=NO_MODEL
     )
 
 
-def _onnx(name: str, version: str, folder: Path) -> Contender:
-    target = folder / "models" / version
-    target.mkdir(parents=True)
-    shutil.copy(MODELS / version / "samples.json", target)
-    features = str(len(read_samples(version).inputs[0]))
-    source = str(MODELS / version / "model.pkl")
-    script = str(_SERVERS / "to_onnx.py")
-    convert = (str(PEERS_PYTHON), script, source, features, str(target / "model.onnx"))
-    done = subprocess.run(convert, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BenchmarkError(f"{name}: the model cannot be converted:\n{done.stderr}")
-    return _modeld(name, version, folder, folder / "models")
+def fastapi(model: Model, folder: Path) -> Iterator[Contender]:
+    """Prepare both forms of the endpoint."""
+    rows = "columns" if model.kind.has_text else "numbers"
+    python = PANDAS_PYTHON if model.kind.has_text else FASTAPI_PYTHON
+    for server, form in ((FASTAPI_ASYNC, "async"), (FASTAPI_DEF, "def")):
+        script = str(SERVERS / "plain_fastapi.py")
+        command = (str(python), script, str(model.file), rows, form, "{port}")
+        environment = {"PYTHONPATH": str(IMPORTABLE)}
+        yield Contender(
+            server, "fastapi", model, FASTAPI, command, folder, environment, model.kind.cases
+        )
 
 
-def clean_environment() -> dict[str, str]:
-    """Give the environment without what would configure a server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("MODELD_")}
+def own(model: Model, folder: Path) -> Iterator[Contender]:
+    """Prepare modeld's rows for a model. The rows that run a compiled file share one deployment."""
+    yield own_of(NATIVE, {"v1": model}, folder / "native")
+    if not model.kind.compiles:
+        return
+    first = own_of(COMPILED, {"v1": model}, folder / _COMPILED_FOLDER)
+    yield first
+    for row in _ROWS.values():
+        if model.kind.name in row.kinds:
+            yield _own(row, Deployment(first.folder), model)
+
+
+def own_of(server: str, versions: Mapping[str, Model], folder: Path) -> Contender:
+    """Prepare one of modeld's rows, with versions of its own; the first one is active."""
+    first = next(iter(versions.values()))
+    is_native = server == NATIVE or _compiles() or first.kind.has_text
+    lays_out = deploy if is_native else drop_in
+    return _own(_ROWS[server], lays_out(folder, versions), first)
+
+
+def _compiles() -> bool:
+    """Say whether this modeld compiles; where not, a converted file stands in."""
+    return "compile" in known_settings()
+
+
+def _own(row: _Own, deployment: Deployment, model: Model) -> Contender:
+    settings = {
+        name: row.settings[name] for name in row.settings if _compiles() or name != "compile"
+    }
+    is_unknown = not known_settings().issuperset(settings)
+    server, runs = row.server, row.runs
+    if not _compiles() and runs.runtime == "compiled":
+        server = server.replace("compiled", "ONNX dropped in")
+        runs = dataclasses.replace(runs, runtime="onnx")
+    return Contender(
+        server,
+        "modeld",
+        model,
+        MODELD,
+        deployment.command(runs.workers),
+        deployment.folder,
+        deployment.environment(settings),
+        (BUSY,) if row.shares_cores else model.kind.cases,
+        runs,
+        excuse=NOT_YET if model.kind.name in NOT_SUPPORTED_YET or is_unknown else "",
+        shares_cores=row.shares_cores,
+    )
+
+
+def limit(model: Model, folder: Path) -> Contender:
+    """Prepare the limit row, with the very file that modeld runs; modeld must have made it."""
+    file = str(compiled_file(Deployment(folder / _COMPILED_FOLDER)))
+    command = (sys.executable, str(SERVERS / "limit.py"), file, "{port}")
+    return Contender(LIMIT, "limit", model, MODELD, command, folder, cases=model.kind.cases)

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import shutil
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,9 +26,19 @@ _PATIENCE = "20s"  # a slow answer is slow, not lost; wrk's own limit is 2 s
 class Load:
     """What wrk measured."""
 
+    requests: int
     requests_per_second: float
     p50_ms: float
     p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent again and again: where to, and the file that has the body."""
+
+    url: str
+    body: Path
 
 
 def check_wrk() -> None:
@@ -36,17 +47,17 @@ def check_wrk() -> None:
         raise BenchmarkError("wrk is not installed; on Debian: apt-get install wrk")
 
 
-def put_load(url: str, body: str, *, connections: int, seconds: int, cpu: int) -> Load:
+def put_load(request: Request, *, connections: int, seconds: int, cpus: Collection[int]) -> Load:
     """Send the same request again and again for some seconds.
 
     Raises:
         BenchmarkError: the target is another machine, or a request failed.
     """
-    _check_loopback(url)
+    _check_loopback(request.url)
     pace = (f"--connections={connections}", f"--duration={seconds}s", f"--timeout={_PATIENCE}")
-    wrk = ("wrk", "--threads=1", *pace, f"--script={_SCRIPT}", url, "--", body)
+    script = (f"--script={_SCRIPT}", request.url, "--", str(request.body))
     done = subprocess.run(
-        ["taskset", "--cpu-list", str(cpu), *wrk],
+        ["taskset", "--cpu-list", ",".join(map(str, cpus)), "wrk", "--threads=1", *pace, *script],
         capture_output=True,
         text=True,
         timeout=seconds + _GRACE_SECONDS,
@@ -67,9 +78,11 @@ def read_result(output: str) -> Load:
     if not found["requests"]:
         raise BenchmarkError("not one request was answered")
     return Load(
+        found["requests"],
         found["requests"] / (found["duration_us"] / 1e6),
         found["p50_us"] / 1e3,
         found["p99_us"] / 1e3,
+        found["max_us"] / 1e3,
     )
 
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import PEERS_PYTHON
+from benchmarks.peers import PEERS, Peer
+from benchmarks.places import FASTAPI_PYTHON, PANDAS_PYTHON
 
-_OURS = ("modeld", "aiohttp", "uvloop", "httptools", "onnxruntime", "scikit-learn", "numpy")
-_PEERS = ("fastapi", "uvicorn", "uvloop", "httptools", "scikit-learn", "numpy", "skl2onnx")
+_SHARED = ("scikit-learn", "numpy")
+_OURS = ("modeld", "aiohttp", "uvloop", "httptools", "orjson", "onnxruntime", *_SHARED)
+_FASTAPI = ("fastapi", "uvicorn", "uvloop", "httptools", *_SHARED)
 
 _ASK = """
 import json, platform, sys
@@ -31,14 +33,25 @@ class Machine:
     versions: Mapping[str, Mapping[str, str]]
 
 
-def describe() -> Machine:
+def describe(*, has_peers: bool) -> Machine:
     """Look at this machine."""
     versions = {
-        "modeld and empty aiohttp": _versions(sys.executable, _OURS),
-        "FastAPI": _versions(str(PEERS_PYTHON), _PEERS),
+        "modeld, the limit row and the empty handler": _versions(sys.executable, _OURS),
+        "FastAPI": _versions(str(FASTAPI_PYTHON), _FASTAPI),
+        "FastAPI with columns of text": _versions(str(PANDAS_PYTHON), ("pandas", *_FASTAPI)),
     }
+    for peer in PEERS if has_peers else ():
+        versions[peer.server] = _of_peer(peer)
     name = f"{_processor()}, {os.cpu_count()} cores, {platform.platform()}"
     return Machine(name, os.getloadavg(), versions)
+
+
+def _of_peer(peer: Peer) -> dict[str, str]:
+    python = peer.build / "bin" / "python"
+    try:
+        return _versions(str(python), (peer.group, "uvicorn", *_SHARED))
+    except (OSError, subprocess.CalledProcessError):
+        return {}  # its rows say why
 
 
 def _versions(python: str, names: tuple[str, ...]) -> dict[str, str]:

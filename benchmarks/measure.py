@@ -12,37 +12,40 @@ is made again, and the least disturbed one counts. The choice never looks at the
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
 
+from benchmarks.cases import Case
 from benchmarks.contenders import Contender
+from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load, put_load
-from benchmarks.process import Server, body_of, running
+from benchmarks.process import Server, running
 
-CONNECTIONS = (1, 32)
+Tell = Callable[[str], None]
 
 _WARM_UP_SECONDS = 1
+_WARM_UP_CONNECTIONS = 32
 _CALM_SHARE = 0.05
-_MOST_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How much is measured, and where."""
+    """How much is measured, and where. `attempts` is how often for a calm moment."""
 
     repetitions: int
     seconds: int
     server_cpu: int
     load_cpu: int
+    attempts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One measurement. `others` is the share of either core that went to other processes."""
 
-    connections: int
+    case: Case
     load: Load
     others: float
 
@@ -55,6 +58,7 @@ class Round:
     """
 
     server: str
+    model: str
     repetition: int
     start_seconds: float
     memory_mb: float
@@ -63,24 +67,51 @@ class Round:
     samples: tuple[Sample, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A server that could not be measured with a model, and why."""
+
+    server: str
+    model: str
+    why: str
+
+
 def measure(
-    contenders: Sequence[Contender], settings: Settings, tell: Callable[[str], None]
-) -> Iterator[Round]:
-    """Measure each server once per repetition."""
+    contenders: Sequence[Contender], settings: Settings, tell: Tell
+) -> Iterator[Round | Absence]:
+    """Measure each server once per repetition; one that fails with an excuse is left out then."""
     os.sched_setaffinity(0, {settings.load_cpu})
+    present = list(contenders)
     for repetition in range(settings.repetitions):
-        first = repetition % len(contenders)
-        for contender in (*contenders[first:], *contenders[:first]):
-            tell(f"{repetition + 1} of {settings.repetitions}: {contender.name}")
-            with running(contender, settings.server_cpu) as server:
-                yield _measure_one(server, settings, repetition)
+        first = repetition % max(len(present), 1)
+        for contender in (*present[first:], *present[:first]):
+            tell(f"{repetition + 1} of {settings.repetitions}: {contender}")
+            found = _measure_or_excuse(contender, settings, repetition)
+            if isinstance(found, Absence):
+                tell(found.why)
+                present.remove(contender)
+            yield found
+
+
+def _measure_or_excuse(
+    contender: Contender, settings: Settings, repetition: int
+) -> Round | Absence:
+    try:
+        with running(contender, _server_cpus(contender, settings)) as server:
+            return _measure_one(server, settings, repetition)
+    except BenchmarkError as error:
+        if not contender.excuse:
+            raise
+        why = f"{contender.excuse}: {error}"
+        return Absence(contender.server, contender.about, why)
 
 
 def _measure_one(server: Server, settings: Settings, repetition: int) -> Round:
     before = server.memory_mb()
-    samples = tuple(_sample_calmly(server, settings, count) for count in CONNECTIONS)
+    samples = tuple(_samples(server, settings))
     return Round(
-        server.contender.name,
+        server.contender.server,
+        server.contender.about,
         repetition,
         server.start_seconds,
         memory_mb=before,
@@ -90,40 +121,70 @@ def _measure_one(server: Server, settings: Settings, repetition: int) -> Round:
     )
 
 
-def _sample_calmly(server: Server, settings: Settings, connections: int) -> Sample:
+def _samples(server: Server, settings: Settings) -> Iterator[Sample]:
+    """Measure each case; one warm-up for each payload is enough, since the server stays."""
+    warm: set[int] = set()
+    for case in server.contender.cases:
+        if case.rows not in warm:
+            warm.add(case.rows)
+            many = Case(case.rows, min(_WARM_UP_CONNECTIONS, 8 * case.connections))
+            load(server, settings, many, _WARM_UP_SECONDS)
+        yield _sample_calmly(server, settings, case)
+
+
+def _sample_calmly(server: Server, settings: Settings, case: Case) -> Sample:
     """Measure until it was calm, and give the calmest."""
-    _load(server, settings, connections, _WARM_UP_SECONDS)
     samples: list[Sample] = []
-    while len(samples) < _MOST_ATTEMPTS:
-        samples.append(_sample(server, settings, connections))
+    while len(samples) < settings.attempts:
+        samples.append(_sample(server, settings, case))
         if samples[-1].others <= _CALM_SHARE:
             break
     return min(samples, key=lambda sample: sample.others)
 
 
-def _sample(server: Server, settings: Settings, connections: int) -> Sample:
+def _sample(server: Server, settings: Settings, case: Case) -> Sample:
+    """Measure once, and work out how much of the cores nobody of ours had."""
+    server_cpus = _server_cpus(server.contender, settings)
+    load_cpus = _load_cpus(server.contender, settings)
     begun = time.monotonic()
-    server_busy, load_busy = _busy_seconds(settings.server_cpu), _busy_seconds(settings.load_cpu)
+    server_busy, load_busy = _busy_seconds(server_cpus), _busy_seconds(load_cpus)
     server_own, load_own = server.cpu_seconds(), _children_seconds()
-    load = _load(server, settings, connections, settings.seconds)
-    on_load = _busy_seconds(settings.load_cpu) - load_busy - (_children_seconds() - load_own)
-    on_server = _busy_seconds(settings.server_cpu) - server_busy
-    on_server -= server.cpu_seconds() - server_own
-    others = max(on_load, on_server, 0.0) / (time.monotonic() - begun)
-    return Sample(connections, load, others)
+    result = load(server, settings, case, settings.seconds)
+    seconds = time.monotonic() - begun
+    by_server, by_load = server.cpu_seconds() - server_own, _children_seconds() - load_own
+    server_busy = _busy_seconds(server_cpus) - server_busy
+    load_busy = _busy_seconds(load_cpus) - load_busy
+    if server.contender.shares_cores:
+        others = (server_busy - by_server - by_load) / len(server_cpus)
+    else:
+        others = max(server_busy - by_server, load_busy - by_load)
+    return Sample(case, result, max(others, 0.0) / seconds)
 
 
-def _load(server: Server, settings: Settings, connections: int, seconds: int) -> Load:
-    body = body_of(server.contender.samples.inputs[0])
-    cpu = settings.load_cpu
-    return put_load(server.url, body, connections=connections, seconds=seconds, cpu=cpu)
+def load(server: Server, settings: Settings, case: Case, seconds: int) -> Load:
+    """Put load on a server for some seconds."""
+    cpus = _load_cpus(server.contender, settings)
+    request = server.request(case)
+    return put_load(request, connections=case.connections, seconds=seconds, cpus=cpus)
 
 
-def _busy_seconds(cpu: int) -> float:
-    times = psutil.cpu_times(percpu=True)[cpu]
-    # Guest time is in user time already.
-    idle = times.idle + times.iowait + times.guest + times.guest_nice
-    return float(sum(times) - idle)
+def _server_cpus(contender: Contender, settings: Settings) -> Sequence[int]:
+    both = (settings.server_cpu, settings.load_cpu)
+    return both if contender.shares_cores else both[:1]
+
+
+def _load_cpus(contender: Contender, settings: Settings) -> Sequence[int]:
+    both = (settings.server_cpu, settings.load_cpu)
+    return both if contender.shares_cores else both[1:]
+
+
+def _busy_seconds(cpus: Collection[int]) -> float:
+    total = 0.0
+    for cpu in cpus:
+        times = psutil.cpu_times(percpu=True)[cpu]
+        # Guest time is in user time already.
+        total += sum(times) - (times.idle + times.iowait + times.guest + times.guest_nice)
+    return total
 
 
 def _children_seconds() -> float:

@@ -1,28 +1,33 @@
-"""Run one server with all of its processes on one core, and look at them from outside.
+"""Run one server with all of its processes on its cores, and look at them from outside.
 
 A server is measured only after it has answered every golden row with 200 and the right
 prediction, and after its processes were seen to be where they should be.
 """
 
 import contextlib
-import http.client
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import psutil
 
-from benchmarks.contenders import Contender, clean_environment
+from benchmarks.admin import Admin
+from benchmarks.cases import MANY_ROWS, Case
+from benchmarks.contenders import Contender
 from benchmarks.errors import BenchmarkError
+from benchmarks.load import Request
+from benchmarks.places import clean_environment
+from benchmarks.questions import ask, write_body
 
-_START_SECONDS = 60.0
+_START_SECONDS = 90.0
+_PATIENCE_SECONDS = 5.0
+_SETTLE_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _LOG_TAIL = 2000
 
@@ -37,9 +42,9 @@ class Server:
     start_seconds: float
 
     @property
-    def url(self) -> str:
-        """Where it answers predictions."""
-        return f"http://127.0.0.1:{self.port}/predict"
+    def admin(self) -> Admin:
+        """The admin API, where the server is modeld."""
+        return Admin(self.port)
 
     def tree(self) -> list[psutil.Process]:
         """Give all of its processes."""
@@ -47,12 +52,20 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Sum the processor time of all of its processes."""
-        times = [process.cpu_times() for process in self.tree()]
-        return float(sum(time.user + time.system for time in times))
+        total = 0.0
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
 
     def memory_mb(self) -> float:
         """Sum the proportional set sizes (PSS) of all of its processes, in 10⁶ bytes."""
-        return sum(int(process.memory_full_info().pss) for process in self.tree()) / 1e6
+        total = 0
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += int(process.memory_full_info().pss)
+        return total / 1e6
 
     def sharers(self) -> int:
         """Count the foreign processes that share its libraries, which makes its PSS too small."""
@@ -60,42 +73,44 @@ class Server:
         pids = [pid for pid in psutil.pids() if pid not in ours]
         return sum(_maps_our_libraries(pid) for pid in pids)
 
+    def request(self, case: Case) -> Request:
+        """Write the body of a case to a file, and say where it goes."""
+        path, text = write_body(self.contender, case)
+        file = self.contender.folder / f"body-{case.rows}.json"
+        file.write_text(text)
+        return Request(f"http://127.0.0.1:{self.port}{path}", file)
+
     def check_answers(self) -> None:
         """Ask for every golden row, and raise `BenchmarkError` unless each answer is right."""
-        samples = self.contender.samples
-        for row, output in zip(samples.inputs, samples.outputs, strict=True):
-            status, body = self.post(row)
-            if status != 200 or json.loads(body)["prediction"] != output:
-                raise BenchmarkError(f"{self.contender.name}: {row}: {output} due, got {body!r}")
+        model = self.contender.model
+        for row, output in zip(model.samples.inputs, model.samples.outputs, strict=True):
+            self._check([row], [output], 1)
+        if any(case.rows == MANY_ROWS for case in self.contender.cases):
+            self._check(model.batch.inputs, model.batch.outputs, MANY_ROWS)
 
-    def check_place(self, cpu: int) -> None:
-        """Raise `BenchmarkError` unless everything runs on the core, and as it should."""
+    def _check(self, rows: object, due: Collection[int], count: int) -> None:
+        status, found = ask(self.contender, self.port, rows, count)
+        if status != 200 or found != list(due):
+            text = f"{self.contender}: status {status}, not the due predictions, for {rows!s:.200}"
+            raise BenchmarkError(f"{text}: {found!s:.200}")
+
+    def check_place(self, cpus: Collection[int]) -> None:
+        """Raise `BenchmarkError` unless everything runs on the cores, and as it should."""
+        self._settle()
         for process in self.tree():
-            if process.cpu_affinity() != [cpu]:
-                raise BenchmarkError(f"{self.contender.name}: a process is not bound to core {cpu}")
-        if self.contender.runs:
-            self._check_runs()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.cpu_affinity() != sorted(cpus):
+                    raise BenchmarkError(f"{self.contender}: a process is not bound to its cores")
 
-    def _check_runs(self) -> None:
-        status = json.loads(self._request("GET", "/admin/status", None)[1])
-        (release,) = status["models"]["default"]["loaded"]
-        if release["runs"] != self.contender.runs or len(status["processes"]["workers"]) != 1:
-            raise BenchmarkError(
-                f"{self.contender.name}: expected one worker and a model {self.contender.runs}, "
-                f"found {release['runs']}: {release['why_not_in_the_workers']}"
-            )
-
-    def post(self, row: tuple[float, ...]) -> tuple[int, bytes]:
-        """Ask for the prediction of one row; gives the status and the body."""
-        return self._request("POST", "/predict", body_of(row))
-
-    def _request(self, method: str, target: str, body: str | None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        with contextlib.closing(connection):
-            headers = {"Content-Type": "application/json"} if body else {}
-            connection.request(method, target, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+    def _settle(self) -> None:
+        """Wait until modeld serves the version as it should: it compiles after the start."""
+        due = self.contender.runs
+        end = time.monotonic() + _SETTLE_SECONDS
+        while due is not None and (found := self.admin.runs()) != due:
+            if time.monotonic() > end:
+                why = self.admin.status()["models"]["default"]
+                raise BenchmarkError(f"{self.contender}: {due} was due, found {found}: {why}")
+            time.sleep(0.05)
 
 
 def _maps_our_libraries(pid: int) -> bool:
@@ -104,35 +119,36 @@ def _maps_our_libraries(pid: int) -> bool:
     return False
 
 
-def body_of(row: tuple[float, ...]) -> str:
-    """Write the body of a request for one row."""
-    return json.dumps({"features": row})
-
-
 @contextlib.contextmanager
-def running(contender: Contender, cpu: int) -> Iterator[Server]:
-    """Start a server on one core, check that it is right, and end it afterwards."""
+def running(contender: Contender, cpus: Collection[int]) -> Iterator[Server]:
+    """Start a server on its cores, check that it is right, and end it afterwards."""
     path = contender.folder / "server.log"
     with path.open("w+b") as log:
-        port = _free_port()
+        port, spare = _free_ports()
         begun = time.monotonic()
-        process = _launch(contender, port, cpu, log)
+        process = _launch(contender, (port, spare), cpus, log)
         try:
             _wait(contender, process, port, path)
             server = Server(contender, process, port, time.monotonic() - begun)
             server.check_answers()
-            server.check_place(cpu)
+            server.check_place(cpus)
             yield server
             server.check_answers()
         finally:
             _end(process)
 
 
-def _launch(contender: Contender, port: int, cpu: int, log: IO[bytes]) -> psutil.Popen:
+def _launch(
+    contender: Contender, ports: tuple[int, int], cpus: Collection[int], log: IO[bytes]
+) -> psutil.Popen:
+    def fill(text: str) -> str:
+        return text.replace("{port}", str(ports[0])).replace("{spare}", str(ports[1]))
+
+    environment = {name: fill(value) for name, value in contender.environment.items()}
     return psutil.Popen(
-        ["taskset", "--cpu-list", str(cpu), *contender.command, str(port)],
+        ["taskset", "--cpu-list", ",".join(map(str, cpus)), *map(fill, contender.command)],
         cwd=contender.folder,
-        env={**clean_environment(), **contender.environment},
+        env={**clean_environment(), **environment},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -141,22 +157,25 @@ def _launch(contender: Contender, port: int, cpu: int, log: IO[bytes]) -> psutil
 
 def _wait(contender: Contender, process: psutil.Popen, port: int, log: Path) -> None:
     """Wait for the first 200 to a prediction."""
-    end = time.monotonic() + _START_SECONDS
-    server = Server(contender, process, port, 0.0)
+    # Asking modeld whether it refused would slow its start down, so that comes late.
+    patience, end = (time.monotonic() + seconds for seconds in (_PATIENCE_SECONDS, _START_SECONDS))
+    row = contender.model.samples.inputs[0]
     while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if server.post(contender.samples.inputs[0])[0] == 200:
+        with contextlib.suppress(OSError):
+            if ask(contender, port, [row], 1)[0] == 200:
                 return
+            if contender.runs and time.monotonic() > patience and Admin(port).has_refused():
+                break
         time.sleep(0.02)
     tail = log.read_text(errors="replace")[-_LOG_TAIL:]
-    raise BenchmarkError(f"{contender.name} did not start:\n{tail}")
+    raise BenchmarkError(f"{contender} did not start:\n{tail}")
 
 
 def _end(process: psutil.Popen) -> None:
     """End a server; what is left of it after a while is killed."""
     family = process.children(recursive=True) if process.is_running() else []
-    process.terminate()
-    with contextlib.suppress(psutil.TimeoutExpired):
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        process.terminate()
         process.wait(_STOP_SECONDS)
     for left in [process, *family]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -165,10 +184,11 @@ def _end(process: psutil.Popen) -> None:
     process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 def two_cpus() -> tuple[int, int]:

@@ -1,23 +1,18 @@
-"""Work out medians, spreads, ratios and goals from what was measured.
+"""Work out medians, spreads and ratios from what was measured.
 
-A ratio is taken within each repetition, between servers that ran within a minute of each
+A ratio is taken within each repetition, between servers that ran within minutes of each
 other, and only then its median: a machine that slows down halfway slows down both.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.contenders import (
-    FASTAPI_FOREST,
-    FASTAPI_PLAIN,
-    FASTAPI_REGRESSION,
-    NATIVE_FOREST,
-    NATIVE_REGRESSION,
-)
+from benchmarks.cases import Case
+from benchmarks.contenders import EMPTY, FASTAPI_ASYNC, FASTAPI_DEF, LIMIT, NO_MODEL
 from benchmarks.measure import Round, Sample
 
-MOST_CONNECTIONS = 32
+Value = Callable[[Sample], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,64 +30,85 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """Something that the project wants to reach, and what was found."""
+class Cell:
+    """One cell of the results: a server with a model, asked in one way."""
 
-    text: str
-    found: str
-    is_met: bool
-
-
-def names(rounds: Sequence[Round]) -> list[str]:
-    """Give the servers in a fixed order: that of the first repetition."""
-    return list(dict.fromkeys(one.server for one in rounds))
+    server: str
+    model: str
+    case: Case
 
 
-def spread(
-    rounds: Sequence[Round], server: str, connections: int, value: Callable[[Sample], float]
-) -> Spread:
-    """Give the spread of one value over the repetitions."""
-    return Spread.of([value(_sample(one, connections)) for one in rounds if one.server == server])
+def rate(sample: Sample) -> float:
+    """Give the requests a second."""
+    return sample.load.requests_per_second
+
+
+def p50(sample: Sample) -> float:
+    """Give the median of the latency."""
+    return sample.load.p50_ms
+
+
+def p99(sample: Sample) -> float:
+    """Give the latency that one of a hundred exceeds."""
+    return sample.load.p99_ms
+
+
+def servers(rounds: Sequence[Round], model: str, case: Case) -> list[str]:
+    """Give the servers that have a cell, in the order of the first repetition."""
+    found = (one.server for one in rounds if one.model == model and _find(one, case))
+    return list(dict.fromkeys(found))
+
+
+def spread(rounds: Sequence[Round], cell: Cell, value: Value) -> Spread | None:
+    """Give the spread of one value over the repetitions, where there is such a cell."""
+    values = _by_repetition(rounds, cell, value)
+    return Spread.of(list(values.values())) if values else None
 
 
 def spread_of_rounds(
-    rounds: Sequence[Round], server: str, value: Callable[[Round], float]
-) -> Spread:
+    rounds: Sequence[Round], server: str, model: str, value: Callable[[Round], float]
+) -> Spread | None:
     """Give the spread of what is measured once per start."""
-    return Spread.of([value(one) for one in rounds if one.server == server])
+    values = [value(one) for one in rounds if (one.server, one.model) == (server, model)]
+    return Spread.of(values) if values else None
 
 
-def ratio(rounds: Sequence[Round], server: str, baseline: str, connections: int) -> Spread:
-    """Compare requests per second, repetition by repetition."""
-    rates = {
-        (one.server, one.repetition): _sample(one, connections).load.requests_per_second
+def ratio(rounds: Sequence[Round], cell: Cell, baseline: Cell, value: Value) -> Spread | None:
+    """Compare one value, repetition by repetition, where both cells have it."""
+    values = _by_repetition(rounds, cell, value)
+    others = _by_repetition(rounds, baseline, value)
+    ratios = [values[n] / others[n] for n in sorted(values.keys() & others.keys())]
+    return Spread.of(ratios) if ratios else None
+
+
+def fastapi(rounds: Sequence[Round], model: str, case: Case) -> Cell:
+    """Give FastAPI's cell: of its two forms the one that answers more requests there."""
+    forms = [Cell(server, model, case) for server in (FASTAPI_ASYNC, FASTAPI_DEF)]
+    return max(forms, key=lambda cell: _middle(spread(rounds, cell, rate)))
+
+
+def limit(model: str, case: Case) -> Cell:
+    """Give the limit row's cell."""
+    return Cell(LIMIT, model, case)
+
+
+def empty(case: Case) -> Cell:
+    """Give the cell of the handler without a model."""
+    return Cell(EMPTY, NO_MODEL, case)
+
+
+def _middle(found: Spread | None) -> float:
+    return found.middle if found else 0.0
+
+
+def _by_repetition(rounds: Sequence[Round], cell: Cell, value: Value) -> Mapping[int, float]:
+    return {
+        one.repetition: value(sample)
         for one in rounds
+        if (one.server, one.model) == (cell.server, cell.model)
+        and (sample := _find(one, cell.case))
     }
-    repetitions = sorted({one.repetition for one in rounds})
-    return Spread.of([rates[server, n] / rates[baseline, n] for n in repetitions])
 
 
-def goals(rounds: Sequence[Round]) -> list[Goal]:
-    """Say for each goal whether the run met it."""
-    return [
-        _ratio_goal(rounds, NATIVE_REGRESSION, FASTAPI_REGRESSION, 8.0),
-        _ratio_goal(rounds, NATIVE_REGRESSION, FASTAPI_PLAIN, 8.0),
-        _ratio_goal(rounds, NATIVE_FOREST, FASTAPI_FOREST, 14.0),
-        _memory_goal(rounds, 340.0),
-    ]
-
-
-def _ratio_goal(rounds: Sequence[Round], server: str, baseline: str, least: float) -> Goal:
-    found = ratio(rounds, server, baseline, MOST_CONNECTIONS)
-    text = f"{server}: at least {least:g}× '{baseline}' with {MOST_CONNECTIONS} connections"
-    return Goal(text, f"{found.middle:.1f}×", found.middle >= least)
-
-
-def _memory_goal(rounds: Sequence[Round], most_mb: float) -> Goal:
-    found = spread_of_rounds(rounds, NATIVE_REGRESSION, lambda one: one.memory_after_mb)
-    text = f"{NATIVE_REGRESSION}: at most {most_mb:g} MB with one worker"
-    return Goal(text, f"{found.greatest:.0f} MB", found.greatest <= most_mb)
-
-
-def _sample(one: Round, connections: int) -> Sample:
-    return next(sample for sample in one.samples if sample.connections == connections)
+def _find(one: Round, case: Case) -> Sample | None:
+    return next((sample for sample in one.samples if sample.case == case), None)

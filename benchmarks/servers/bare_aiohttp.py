@@ -1,19 +1,20 @@
-"""Answer every request with the same prediction: what aiohttp on uvloop costs without a model.
+"""Read a request and answer it without a model: what aiohttp on uvloop with orjson costs alone.
 
 Runs on modeld's own interpreter and libraries. usage: bare_aiohttp.py PORT
 """
 
 import sys
 
+import orjson
 import uvloop
 from aiohttp import web
-
-ANSWER = b'{"prediction": 1}'
 
 
 async def predict(request: web.Request) -> web.Response:
     """Predict nothing, at once."""
-    return web.Response(body=ANSWER, content_type="application/json")
+    orjson.loads(await request.read())
+    answer = orjson.dumps({"prediction": 1})
+    return web.Response(body=answer, content_type="application/json")
 
 
 def main() -> None:
