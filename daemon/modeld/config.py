@@ -80,9 +80,9 @@ class Settings(BaseSettings):
         default_factory=lambda known: default_runtime_dir(known["state_file"], known["models_dir"])
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(parse_workers)] = "auto"
+    trust: Literal["any", "pinned", "safe"] = "any"
     compile: Literal["auto", "never"] = "auto"
     compile_timeout: Duration = MINUTE
-    trust: Literal["any", "pinned", "safe"] = "any"
     versions: Literal["auto", "live", "all"] = "auto"
     keep_warm: Duration = 15 * MINUTE
     max_loaded: Count = 4

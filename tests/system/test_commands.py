@@ -84,9 +84,8 @@ def test_versions_are_listed(at_v1: Server) -> None:
 
     assert done.returncode == 0
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert lines[0] == [
-        *("model", "version", "state", "format", "runs", "digest", "not", "compiled", "because")
-    ]
+    assert lines[0][:6] == ["model", "version", "state", "format", "runs", "digest"]
+    assert lines[0][6:] == ["native", "because"]
     assert [line[1] for line in lines[1:]] == ["v1", "v2", "wrong", "c1"]
     assert lines[1][2] == "live"
     assert "the running server" in done.stderr

@@ -574,7 +574,10 @@ def test_a_version_beside_the_live_one_holds_nothing_back(at_v1: Server) -> None
     apply(at_v1, "active: v2\nalso: [v9, raises]\n")
 
     assert at_v1.live() == "v2"
-    warnings = " ".join(at_v1.status()["live"]["warnings"])
+    # They are loaded after what is live: the wish was applied before.
+    warnings = eventually(
+        lambda: " ".join(at_v1.status()["live"]["warnings"]), "what is beside it was tried"
+    )
     assert "v9" in warnings
     assert "ZeroDivisionError" in warnings
 
