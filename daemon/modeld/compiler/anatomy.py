@@ -46,9 +46,11 @@ def members(estimator: Any, width: int) -> Iterator[tuple[Any, Array]]:
     if trees_of(estimator) or hasattr(estimator, "output_indices_"):
         return
     chosen = getattr(estimator, "estimators_features_", None)
-    everything = np.arange(width)
-    for index, member in enumerate(_parts(estimator)):
-        columns = everything if chosen is None else np.asarray(chosen[index])
+    if chosen is not None:
+        yield from zip(estimator.estimators_, map(np.asarray, chosen), strict=True)
+        return
+    columns = np.arange(width)
+    for member in _parts(estimator):
         if getattr(member, "n_features_in_", len(columns)) == len(columns):
             yield member, columns
 

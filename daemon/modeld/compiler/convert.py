@@ -5,6 +5,7 @@ converters for trees, `double` takes doubles with skl2onnx's own, `float` takes 
 """
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -24,6 +25,8 @@ def convert(estimator: Any, width: int, way: str) -> Any:
     try:
         with _quiet():
             return _convert(estimator, width, way)
+    except CompileFailed:
+        raise
     except ImportError as error:
         raise CompileFailed(f"skl2onnx is not installed here: {error}") from error
     except Exception as error:
@@ -41,14 +44,53 @@ def _convert(estimator: Any, width: int, way: str) -> Any:
         from modeld.compiler.tree_converters import CONVERTERS, SHAPES
 
         options = {"custom_conversion_functions": CONVERTERS, "custom_shape_calculators": SHAPES}
-    return convert_sklearn(
-        estimator,
-        name="model",
-        initial_types=[("rows", kind([None, width]))],
-        target_opset=_OPSETS,
-        options={"zipmap": False} if hasattr(estimator, "classes_") else None,
-        **options,
-    )
+    estimator = _without_transform(_answering(estimator))
+    for wanted in _options(estimator):
+        # A converter that does not know an option raises a NameError.
+        with contextlib.suppress(NameError):
+            return convert_sklearn(
+                estimator,
+                name="model",
+                initial_types=[("rows", kind([None, width]))],
+                target_opset=_OPSETS,
+                options=wanted,
+                **options,
+            )
+    raise CompileFailed(f"no options suit {type(estimator).__name__}")
+
+
+def _options(estimator: Any) -> list[dict[Any, Any] | None]:
+    """What to ask of a classifier, the best first: each converter knows other options.
+
+    Plain arrays; and where nobody sees probabilities, labels by scores that don't saturate.
+    """
+    if not hasattr(estimator, "classes_"):
+        return [None]
+    plain, raw = {"zipmap": False}, {"raw_scores": True}
+    last = getattr(estimator, "steps", [(None, estimator)])[-1][1]
+    by_scores = [] if hasattr(estimator, "predict_proba") else [{**plain, **raw}, raw]
+    return [*({id(last): options} for options in by_scores), plain, None]
+
+
+def _answering(estimator: Any) -> Any:
+    """Give the model that answers for one which only trains it, or changes nothing."""
+    kind = type(estimator).__name__
+    if kind == "SelfTrainingClassifier":
+        return estimator.estimator_
+    if kind == "TransformedTargetRegressor":
+        transformer = estimator.transformer_
+        is_plain = [getattr(transformer, f, 0) is None for f in ("func", "inverse_func")]
+        return estimator.regressor_ if all(is_plain) else estimator
+    return estimator
+
+
+def _without_transform(estimator: Any) -> Any:
+    """Set what only `transform` reads as skl2onnx wants it, in a copy."""
+    if not getattr(estimator, "flatten_transform", False):
+        return estimator
+    copied = copy.copy(estimator)
+    copied.flatten_transform = False
+    return copied
 
 
 @contextlib.contextmanager

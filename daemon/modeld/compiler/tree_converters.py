@@ -38,7 +38,7 @@ class _Writer:
         self.model = operator.raw_operator
         self.input = operator.inputs[0].full_name
         self.outputs = [output.full_name for output in operator.outputs]
-        if container.get_options(self.model, {"raw_scores": False}).get("raw_scores"):
+        if container.get_options(self.model, {}, fail=False).get("raw_scores"):
             raise NotImplementedError("raw scores of trees are asked for")
 
     def node(self, kind: str, *inputs: str, output: str = "", **found: Any) -> str:
