@@ -57,15 +57,11 @@ def decode(
 
     Raises a `RequestError` that says what is wrong.
     """
-    key, value = _rows_of(_parse(body), signature)
-    if (
-        signature.rank == 1
-        and type(value) is list
-        and key == "features"
-        and 0 < len(value) == signature.width
-        and _NUMBERS.issuperset(map(type, value))
-    ):
-        return Rows(_lone_array(value, signature, row_type), 1, is_single=True)
+    content = _parse(body)
+    row = content.get("features") if type(content) is dict and len(content) == 1 else None
+    if _is_plain_row(row, signature):
+        return Rows(_lone_array(row, signature, row_type), 1, is_single=True)
+    key, value = _rows_of(content, signature)
     is_single = key == "features" and _is_one_row(value, signature)
     rows = [value] if is_single else value
     if not isinstance(rows, list):
@@ -83,6 +79,15 @@ def decode(
     elif not _holds_numbers(rows, signature.rank + 1):
         raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
     return Rows(_array(rows, signature, row_type), len(rows), is_single)
+
+
+def _is_plain_row(row: Any, signature: Signature) -> bool:
+    return (
+        type(row) is list
+        and signature.rank == 1
+        and 0 < len(row) == signature.width
+        and _NUMBERS.issuperset(map(type, row))
+    )
 
 
 def _holds_numbers(value: Any, depth: int) -> bool:
