@@ -58,6 +58,8 @@ STATUSES = (
 )
 
 _HISTOGRAM = len(BUCKETS) + 2  # one count per bucket, one above the last, the sum
+_SUM = _HISTOGRAM - 1
+_OUTCOMES = 2 * _HISTOGRAM
 _RELEASE = _HISTOGRAM * 2 + len(OUTCOMES) + len(ERROR_CODES) + 2
 _GAUGES = 2
 _STALLS = _GAUGES
@@ -120,12 +122,14 @@ class Slots:
     def observe(self, slot: int, seconds: float) -> None:
         """Add one observation to the histogram that starts at `slot`."""
         self._counts[slot + bisect_left(BUCKETS, seconds)] += 1
-        self._doubles[slot + _HISTOGRAM - 1] += seconds
+        self._doubles[slot + _SUM] += seconds
 
     def ok(self, slot: int, seconds: float) -> None:
         """Count a prediction and its latency for the release at `slot`."""
-        self.observe(slot, seconds)
-        self._counts[slot + 2 * _HISTOGRAM] += 1
+        counts = self._counts
+        counts[slot + bisect_left(BUCKETS, seconds)] += 1
+        self._doubles[slot + _SUM] += seconds
+        counts[slot + _OUTCOMES] += 1
 
     def queued(self, slot: int, seconds: float) -> None:
         """Note the time that a request of the release spent in the queue."""

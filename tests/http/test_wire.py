@@ -1,5 +1,6 @@
 """The cases of bad bodies, and what good ones mean."""
 
+import gc
 import json
 import math
 from dataclasses import replace
@@ -45,6 +46,30 @@ def rows_of(content: Any, signature: Signature = PLAIN) -> Rows:
 
 def plain(rows: Rows) -> Any:
     return rows.values if isinstance(rows.values, list) else rows.values.tolist()
+
+
+@pytest.mark.parametrize("row", [b"[]", b"{}", b"[1, 2]", b"]"])
+def test_rows_without_end_are_refused_before_they_are_made(row: bytes) -> None:
+    """Bad JSON among them is not noticed: nothing has been read."""
+    body = b'{"features": [' + b",".join([row] * 40_000) + b"]}"
+
+    with pytest.raises(TooManyRows, match="rows are more than the 10"):
+        rows_of(body)
+
+
+def test_brackets_in_names_are_no_rows() -> None:
+    signature = Signature(width=1, columns=(InputColumn("[" * 100),))
+    body = orjson.dumps({"features": [{"[" * 100: 1}] * 1000})
+
+    assert decode(body, signature, 1000).length == 1000
+
+
+@pytest.mark.parametrize("size", [1, 1 << 17])
+def test_collecting_garbage_goes_on_after_a_body(size: int) -> None:
+    with pytest.raises(BadJson):
+        rows_of(b"{" + b" " * size)
+
+    assert gc.isenabled()
 
 
 # What bodies mean

@@ -39,7 +39,7 @@ async def test_a_ticker_that_is_stopped_ticks_no_more() -> None:
 @pytest.mark.serial
 @pytest.mark.parametrize("digits", [4, 17])
 async def test_a_body_of_a_mebibyte_does_not_hold_up_the_loop(slots: Slots, digits: int) -> None:
-    """Others' use of the machine only adds to what is measured: the least of some tries counts."""
+    """Measured in this process's own time, to which other processes add nothing."""
     row = b"[%s, %s]" % ((b"0.1234567890123456789"[: digits + 2],) * 2)
     body = b'{"features": [' + b", ".join([row] * ((1 << 20) // (len(row) + 2))) + b"]}"
     limits = replace(LIMITS, max_body=1 << 21, max_rows=100_000)
@@ -47,21 +47,21 @@ async def test_a_body_of_a_mebibyte_does_not_hold_up_the_loop(slots: Slots, digi
     peer = await lane.connect()
 
     stalls = [await longest_stall(peer, post(body)) for _ in range(5)]
+    peer.writer.close()
+    await lane.stop()
 
     assert min(stalls) < 0.02
     assert lane.model.calls == 5
-    peer.writer.close()
-    await lane.stop()
 
 
 async def longest_stall(peer: Peer, request: bytes) -> float:
     """Turn the loop as often as it lets us, until the request is answered."""
-    longest, before = 0.0, time.perf_counter()
+    longest, before = 0.0, time.process_time()
     asked = asyncio.ensure_future(ask(peer, request))
     async with asyncio.timeout(10):
         while not asked.done():
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now = time.process_time()
             longest, before = max(longest, now - before), now
     await asked
     return longest

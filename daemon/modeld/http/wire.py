@@ -9,7 +9,7 @@ JSON object names a key twice, the last one counts.
 
 import difflib
 import gc
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import orjson
@@ -57,16 +57,12 @@ def decode(
 
     Raises a `RequestError` that says what is wrong.
     """
-    key, value = _rows_of(_parse(body), signature)
-    if (
-        signature.rank == 1
-        and not signature.is_mixed
-        and type(value) is list
-        and key == "features"
-        and 0 < len(value) == signature.width
-        and _NUMBERS.issuperset(map(type, value))
-    ):
-        return Rows(_lone_array(value, signature, row_type), 1, is_single=True)
+    is_large = len(body) >= _LARGE_BODY
+    content = _parse_large(body, signature, max_rows) if is_large else _parse(body)
+    row = content.get("features") if type(content) is dict and len(content) == 1 else None
+    if _is_plain_row(row, signature):
+        return Rows(_lone_array(row, signature, row_type), 1, is_single=True)
+    key, value = _rows_of(content, signature)
     is_single = key == "features" and _is_one_row(value, signature)
     rows = [value] if is_single else value
     if not isinstance(rows, list):
@@ -84,6 +80,24 @@ def decode(
     elif not _holds_numbers(rows, signature.rank + 1):
         raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
     return Rows(_array(rows, signature, row_type), len(rows), is_single)
+
+
+def _count_rows(body: bytes, signature: Signature, max_rows: int) -> None:
+    """Refuse rows without end before they are made: a million of them takes a while."""
+    rows = body.count(b"]") + body.count(b"}") - 2
+    # With more texts than the key, brackets may stand in the names of columns.
+    if signature.rank == 1 and rows > max_rows and body.count(b'"') <= len('""'):
+        raise TooManyRows(f"{rows} rows are more than the {max_rows} that one request may have")
+
+
+def _is_plain_row(row: Any, signature: Signature) -> TypeGuard[list[float]]:
+    return (
+        type(row) is list
+        and signature.rank == 1
+        and not signature.is_mixed
+        and 0 < len(row) == signature.width
+        and _NUMBERS.issuperset(map(type, row))
+    )
 
 
 def _holds_numbers(value: Any, depth: int) -> bool:
@@ -115,16 +129,17 @@ def _parse(body: bytes) -> Any:
     if not body:
         raise EmptyBody('the body is empty: send {"features": […]}')
     try:
-        return orjson.loads(body) if len(body) < _LARGE_BODY else _parse_large(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadJson(f"the body is not JSON: {error}") from None
 
 
-def _parse_large(body: bytes) -> Any:
+def _parse_large(body: bytes, signature: Signature, max_rows: int) -> Any:
     """Parse without looking for cycles, of which JSON has none: that would double the time."""
+    _count_rows(body, signature, max_rows)
     gc.disable()
     try:
-        return orjson.loads(body)
+        return _parse(body)
     finally:
         gc.enable()
 

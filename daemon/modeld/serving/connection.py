@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to count the time that a first head may take."""
         self.transport = transport = cast(asyncio.Transport, transport)
-        self._outlet = Outlet(transport, self._all.outbox, self._flushed)
+        self._outlet = Outlet(transport, self._all.outbox, self._soon)
         self.last_byte = self.head_since = self._all.now()
         self._all.add(self)
 
@@ -159,6 +159,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _soon(self) -> None:
+        """Go on in the next turn of the loop."""
         if self._unread and self._next_turn is None:
             self._next_turn = self._all.call_soon(self._turn)
 
@@ -235,9 +236,6 @@ class Connection(asyncio.Protocol):
         self._outlet.write(answer)
         if must_close:
             self._outlet.close()
-
-    def _flushed(self) -> None:
-        self._soon()
 
     # How aiohttp gets its part
 

@@ -9,6 +9,8 @@ not plain is none of the lane's business, so it has no HTTP errors of its own.
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from modeld.errors import ModeldError
 from modeld.http.answer import render
@@ -24,6 +26,13 @@ _AIMS_KEPT = 256
 
 Done = Callable[[bytes, bool], None]
 """Takes an answer, and whether the connection must close after it."""
+
+
+class _Asked(NamedTuple):
+    head: Head
+    request_id: str
+    started: float
+    done: Done
 
 
 class Express:
@@ -65,24 +74,23 @@ class Express:
         request_id = self._ids.of(head.request_id)
         prediction = Prediction(self._predictor, aim, request_id)
         reply = prediction.begin(body)
+        asked = _Asked(head, request_id, started, done)
         if reply is not None:
-            done(*self._written(reply, head, request_id, started))
+            self._answer(reply, asked)
             return None
-
-        def answer(_: object) -> None:
-            later = prediction.reply()
-            if later is not None:
-                done(*self._written(later, head, request_id, started))
-
-        prediction.later.add_done_callback(answer)
+        prediction.later.add_done_callback(partial(self._answer_later, prediction, asked))
         return prediction.later  # type: ignore[return-value]  # waited for, never read
 
-    def _written(
-        self, reply: Reply, head: Head, request_id: str, started: float
-    ) -> tuple[bytes, bool]:
+    def _answer_later(self, prediction: Prediction, asked: _Asked, _: object) -> None:
+        reply = prediction.reply()
+        if reply is not None:
+            self._answer(reply, asked)
+
+    def _answer(self, reply: Reply, asked: _Asked) -> None:
+        head, request_id, started, done = asked
         must_close = self.is_draining or not head.keep_alive
         connection = "close" if must_close else ""
-        data = render(reply.status, request_id, reply.headers, reply.body, connection=connection)
-        slot = http_slot("/predict", "POST", reply.status)
+        status, body, headers = reply
+        done(render(status, request_id, headers, body, connection=connection), must_close)
+        slot = http_slot("/predict", "POST", status)
         self._slots.observe(slot, time.perf_counter() - started)
-        return data, must_close

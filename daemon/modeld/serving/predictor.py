@@ -51,8 +51,8 @@ class Predictor:
         want: Callable[[ModelVersion], Awaitable[None]],
     ) -> None:
         self.snapshot: Snapshot = EMPTY
-        self._max_rows = settings.max_rows
-        self._slots = slots
+        self.max_rows = settings.max_rows
+        self.slots = slots
         self._want = want
 
     async def answer(self, query: str, body: bytes, request_id: str) -> Reply:
@@ -79,15 +79,6 @@ class Predictor:
             raise VersionNotFound(f"{version} was unloaded again; try once more")
         return release
 
-    def decode(self, aim: Aim, body: bytes) -> Rows:
-        """Read a request's rows for a release; raises a `RequestError`."""
-        release = aim.release
-        return wire.decode(body, release.spec.signature, self._max_rows, release.row_type)
-
-    def done(self, release: Release, seconds: float) -> None:
-        """Count a prediction."""
-        self._slots.ok(release.spec.slot, seconds)
-
     def refuse(self, release: Release, error: Exception, request_id: str) -> Reply:
         """Make a reply of whatever went wrong, and count it."""
         spec = release.spec
@@ -98,7 +89,7 @@ class Predictor:
             )
             error = InternalError(f"{type(error).__name__} inside modeld; the log says more")
         is_client = isinstance(error, RequestError)
-        self._slots.failed(spec.slot, error.code, is_client_error=is_client)
+        self.slots.failed(spec.slot, error.code, is_client_error=is_client)
         if not is_client:
             log.warning(
                 "predict.refused",
@@ -129,7 +120,7 @@ class Prediction:
     def begin(self, body: bytes) -> Reply | None:
         """Answer at once where the model does; else `later` is what it will answer."""
         try:
-            return self._run(self._predictor.decode(self._aim, body))
+            return self._run(self._decode(body))
         except Exception as error:
             # The edge: whatever goes wrong becomes a reply.
             return self._refuse(error)
@@ -137,13 +128,18 @@ class Prediction:
     async def begin_in_thread(self, body: bytes) -> Reply | None:
         """Do what `begin` does for a body that takes long to read."""
         try:
-            return self._run(await asyncio.to_thread(self._predictor.decode, self._aim, body))
+            return self._run(await asyncio.to_thread(self._decode, body))
         except asyncio.CancelledError:
             self._aim.release.leave()
             raise
         except Exception as error:
             # The edge: whatever goes wrong becomes a reply.
             return self._refuse(error)
+
+    def _decode(self, body: bytes) -> Rows:
+        release = self._aim.release
+        max_rows = self._predictor.max_rows
+        return wire.decode(body, release.spec.signature, max_rows, release.row_type)
 
     def _run(self, rows: Rows) -> Reply | None:
         release, wants_probabilities = self._aim
@@ -182,7 +178,7 @@ class Prediction:
         release = self._aim.release
         spec = release.spec
         body = wire.encode(predictions, self._rows, spec.version.version, spec.signature)
-        self._predictor.done(release, time.perf_counter() - self._started)
+        self._predictor.slots.ok(spec.slot, time.perf_counter() - self._started)
         release.leave()
         return Reply(200, body, release.headers)
 

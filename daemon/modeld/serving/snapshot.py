@@ -60,12 +60,14 @@ class InPlaceModel:
         self.row_type = getattr(model, "row_type", np.float64)
         self._thread = ThreadPoolExecutor(1, f"{spec.version}")
         self._waiting = 0
+        quick = _ON_LOOP_SECONDS / spec.row_seconds if spec.row_seconds else settings.max_rows
+        self._most_rows_on_loop = int(quick)
 
     def predict(
         self, rows: Rows, wants_probabilities: bool
     ) -> Predictions | asyncio.Future[Predictions]:
         """Answer at once where that is quick; raises `Overloaded` when too many wait."""
-        if rows.length * self._spec.row_seconds <= _ON_LOOP_SECONDS:
+        if rows.length <= self._most_rows_on_loop:
             return self._run(rows, wants_probabilities)
         if self._waiting >= self._settings.max_queue:
             raise Overloaded(f"{self._waiting} requests wait for {self._spec.version} already")
