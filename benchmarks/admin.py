@@ -36,6 +36,11 @@ class Admin:
         """Give the runtime of each loaded version."""
         return [release["runtime"] for release in self.status()["models"]["default"]["loaded"]]
 
+    def why_native(self) -> str:
+        """Say why a loaded version was not compiled, and will not be; empty where it may be yet."""
+        loaded = self.status()["models"]["default"]["loaded"]
+        return next((why for release in loaded if (why := release.get("why_native", ""))), "")
+
     def set_active(self, version: str) -> None:
         """Make a version live, and return once every later request meets it."""
         self._change("/admin/set-active-version", {"version": version})

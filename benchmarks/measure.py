@@ -27,6 +27,7 @@ Tell = Callable[[str], None]
 
 _WARM_UP_SECONDS = 1
 _WARM_UP_CONNECTIONS = 32
+_LEAST_BULK_SECONDS = 2
 _CALM_SHARE = 0.05
 
 
@@ -127,9 +128,17 @@ def _samples(server: Server, settings: Settings) -> Iterator[Sample]:
     for case in server.contender.cases:
         if case.rows not in warm:
             warm.add(case.rows)
-            many = Case(case.rows, min(_WARM_UP_CONNECTIONS, 8 * case.connections))
-            load(server, settings, many, _WARM_UP_SECONDS)
+            load(server, settings, _warm_up(case), _seconds(case, _WARM_UP_SECONDS))
         yield _sample_calmly(server, settings, case)
+
+
+def _warm_up(case: Case) -> Case:
+    return Case(1, _WARM_UP_CONNECTIONS) if case.rows == 1 else case
+
+
+def _seconds(case: Case, seconds: int) -> int:
+    """Give many rows the time to be answered at all: some servers take most of a second."""
+    return seconds if case.rows == 1 else max(seconds, _LEAST_BULK_SECONDS)
 
 
 def _sample_calmly(server: Server, settings: Settings, case: Case) -> Sample:
@@ -149,7 +158,7 @@ def _sample(server: Server, settings: Settings, case: Case) -> Sample:
     begun = time.monotonic()
     server_busy, load_busy = _busy_seconds(server_cpus), _busy_seconds(load_cpus)
     server_own, load_own = server.cpu_seconds(), _children_seconds()
-    result = load(server, settings, case, settings.seconds)
+    result = load(server, settings, case, _seconds(case, settings.seconds))
     seconds = time.monotonic() - begun
     by_server, by_load = server.cpu_seconds() - server_own, _children_seconds() - load_own
     server_busy = _busy_seconds(server_cpus) - server_busy

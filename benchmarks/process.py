@@ -107,8 +107,8 @@ class Server:
         due = self.contender.runs
         end = time.monotonic() + _SETTLE_SECONDS
         while due is not None and (found := self.admin.runs()) != due:
-            if time.monotonic() > end:
-                why = self.admin.status()["models"]["default"]
+            why = self.admin.why_native()
+            if time.monotonic() > end or (why and due.runtime != "native"):
                 raise BenchmarkError(f"{self.contender}: {due} was due, found {found}: {why}")
             time.sleep(0.05)
 
