@@ -21,10 +21,10 @@ from modeld.errors import (
     Overloaded,
 )
 from modeld.http.wire import Predictions, Rows
+from modeld.serving.inplace import InPlaceModel
 from modeld.serving.snapshot import (
     EMPTY,
     HostedModel,
-    InPlaceModel,
     Opener,
     Release,
     Snapshot,
@@ -297,3 +297,65 @@ async def test_opening_yields_to_everybody_else(opener: Opener, tmp_path: Path) 
     }
     assert next(nice for name, nice in niceness.items() if name.startswith("opener")) == 19
     assert os.getpriority(os.PRIO_PROCESS, threading.main_thread().native_id or 0) == before
+
+
+# Rows in company
+
+
+def compiled_model(predict: Callable[[Any], Any], **changes: Any) -> InPlaceModel:
+    spec = replace(SPEC, row_seconds=0.00001, runtime="compiled", **changes)
+    return InPlaceModel(spec, Fake(predict), SETTINGS)
+
+
+def lone(value: float) -> Rows:
+    return Rows(np.array([[value]]), 1, True)
+
+
+async def test_rows_of_one_turn_share_a_call(slots: Slots) -> None:
+    calls: list[int] = []
+
+    def doubled(rows: Any) -> Any:
+        calls.append(len(rows))
+        return rows[:, 0] * 2
+
+    model = compiled_model(doubled)
+
+    answers = [model.predict(lone(value), False) for value in range(70)]
+    found = [await each if isinstance(each, asyncio.Future) else each for each in answers]
+
+    assert [each.values for each in found] == [[value * 2.0] for value in range(70)]
+    assert calls == [1, 64, 5]
+    assert isinstance(model.predict(lone(1), False), Predictions)
+
+
+async def test_a_row_that_spoils_a_call_spoils_its_own_answer_alone(slots: Slots) -> None:
+    model = compiled_model(lambda rows: np.where(rows[:, 0] == 3, np.nan, rows[:, 0]))
+
+    answers = [model.predict(lone(value), False) for value in range(5)]
+    found = await asyncio.gather(
+        *(each for each in answers if isinstance(each, asyncio.Future)), return_exceptions=True
+    )
+
+    assert [each.values for each in found if isinstance(each, Predictions)] == [[1.0], [2.0], [4.0]]
+    assert isinstance(found[2], ModelOutputInvalid)
+
+
+async def test_a_client_that_left_takes_nothing_from_the_others(slots: Slots) -> None:
+    model = compiled_model(lambda rows: rows[:, 0])
+
+    answers = [model.predict(lone(value), False) for value in range(4)]
+    futures = [each for each in answers if isinstance(each, asyncio.Future)]
+    futures[1].cancel()
+
+    assert (await futures[0]).values == [1.0]
+    assert (await futures[2]).values == [3.0]
+
+
+@pytest.mark.parametrize("changes", [{"batching": False}, {"runtime": "onnx"}])
+async def test_only_rows_proven_not_to_mind_share_a_call(slots: Slots, changes: Any) -> None:
+    spec = replace(SPEC, row_seconds=0.00001, **{"runtime": "compiled", **changes})
+    model = InPlaceModel(spec, Fake(lambda rows: rows[:, 0]), SETTINGS)
+
+    answers = [model.predict(lone(value), False) for value in range(3)]
+
+    assert all(isinstance(each, Predictions) for each in answers)

@@ -14,15 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modeld.domain import ModelVersion, ReleaseSpec, WorkerSettings
-from modeld.errors import DeadlineExceeded, ModeldError, ModelError, Overloaded
 from modeld.host.child import step_back, trim_heap
 from modeld.http.answer import Fields
 from modeld.http.wire import Predictions, Rows
-from modeld.runtimes.model import Model, as_plain
+from modeld.runtimes.model import Model
 from modeld.serving.batcher import Batcher
+from modeld.serving.inplace import InPlaceModel
 from modeld.slots import Slots
-
-_ON_LOOP_SECONDS = 0.0002
 
 
 class HostedModel:
@@ -47,63 +45,6 @@ class HostedModel:
     def close(self) -> None:
         """Leave the hosts."""
         self._batcher.close()
-
-
-class InPlaceModel:
-    """A version that this worker runs: small work on the loop, the rest in its one thread."""
-
-    def __init__(self, spec: ReleaseSpec, model: Model, settings: WorkerSettings) -> None:
-        self._spec = spec
-        self._model = model
-        self._settings = settings
-        # Rows are best made of what the model reads; a model that does not say reads any.
-        self.row_type = getattr(model, "row_type", np.float64)
-        self._thread = ThreadPoolExecutor(1, f"{spec.version}")
-        self._waiting = 0
-        quick = _ON_LOOP_SECONDS / spec.row_seconds if spec.row_seconds else settings.max_rows
-        self._most_rows_on_loop = int(quick)
-
-    def predict(
-        self, rows: Rows, wants_probabilities: bool
-    ) -> Predictions | asyncio.Future[Predictions]:
-        """Answer at once where that is quick; raises `Overloaded` when too many wait."""
-        if rows.length <= self._most_rows_on_loop:
-            return self._run(rows, wants_probabilities)
-        if self._waiting >= self._settings.max_queue:
-            raise Overloaded(f"{self._waiting} requests wait for {self._spec.version} already")
-        return asyncio.ensure_future(self._run_in_thread(rows, wants_probabilities))
-
-    async def _run_in_thread(self, rows: Rows, wants_probabilities: bool) -> Predictions:
-        self._waiting += 1
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._settings.request_timeout):
-                return await loop.run_in_executor(
-                    self._thread, self._run, rows, wants_probabilities
-                )
-        except TimeoutError:
-            limit = self._settings.request_timeout
-            raise DeadlineExceeded(f"no answer within {limit:g} s") from None
-        finally:
-            self._waiting -= 1
-
-    def _run(self, rows: Rows, wants_probabilities: bool) -> Predictions:
-        try:
-            values = as_plain(self._model.predict(rows.values), rows.length)
-            if not wants_probabilities:
-                return Predictions(values)
-            return Predictions(
-                values, as_plain(self._model.probabilities(rows.values), rows.length)
-            )
-        except ModeldError:
-            raise
-        except Exception as error:
-            # onnxruntime raises classes of its own for whatever a graph meets.
-            raise ModelError(f"{type(error).__name__}: {str(error)[:150]}") from error
-
-    def close(self) -> None:
-        """Let go of the session and its thread."""
-        self._thread.shutdown(wait=False)
 
 
 class Release:

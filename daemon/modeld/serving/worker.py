@@ -40,11 +40,12 @@ from modeld.messages import (
 from modeld.serving.connections import Connections
 from modeld.serving.express import Express
 from modeld.serving.handler import check_aiohttp
+from modeld.serving.inplace import InPlaceModel
 from modeld.serving.listener import Listener
 from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor
 from modeld.serving.routes import Routes
-from modeld.serving.snapshot import HostedModel, InPlaceModel, Opener, Release, Snapshot
+from modeld.serving.snapshot import HostedModel, Opener, Release, Snapshot
 from modeld.serving.ticker import Ticker
 from modeld.serving.wants import Wants
 from modeld.slots import Slots
