@@ -361,6 +361,18 @@ def test_compile_names_what_is_wrong(repository: Server, name: str) -> None:
     assert not list(repository.models.glob("*/compiled.onnx"))
 
 
+def test_a_broken_model_is_one_line_and_no_traceback(repository: Server) -> None:
+    folder = repository.add_version("v3")
+    content = (repository.models / "v2" / "model.pkl").read_bytes()
+    (folder / "model.pkl").write_bytes(content[: len(content) // 2])
+
+    done = repository.command("compile", "v3")
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "v3 is not compiled: UnpicklingError" in done.stderr
+
+
 def test_a_class_of_somebody_is_refused_by_the_command(repository: Server) -> None:
     write_model(repository.models / "v3")
 

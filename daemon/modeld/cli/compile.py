@@ -56,7 +56,7 @@ async def _compile(settings: Settings, version: ModelVersion, target: Path) -> C
     taken = await Intake(repository, target.parent).take(version, (version.model,), None)
     if not executes_code(taken.artifact.format):
         raise ModeldError(f"it is {taken.artifact.format} already")
-    nursery = Nursery(memory=settings.host_memory)
+    nursery = Nursery(memory=settings.host_memory, is_quiet=True)
     host = nursery.start_host(needs_libraries=True)
     try:
         return await host.compile(taken.artifact, str(target), seconds=LIMIT_SECONDS)

@@ -162,8 +162,10 @@ def describe_status(status: int) -> str:
 class Nursery:
     """The control process's side of the nursery."""
 
-    def __init__(self, *, memory: int) -> None:
+    def __init__(self, *, memory: int, is_quiet: bool = False) -> None:
         self._memory = memory
+        self._errors = subprocess.DEVNULL if is_quiet else None
+        """Where hosts write what models print, and their tracebacks; by default as we do."""
         self._numbers = count(1)
         self._hosts: dict[int, Host] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -212,6 +214,8 @@ class Nursery:
                 pass_fds=[theirs.fileno()],
                 env=child_environment(is_host=True),
                 stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
                 start_new_session=True,
             )
         self._channel = Channel(ours, self._received, self._lost)
