@@ -85,6 +85,17 @@ def test_a_wrong_cell_is_named(tables: Server, row: object, says: str) -> None:
     assert says in answer.json["error"]
 
 
+def test_why_it_is_not_compiled_is_said_in_words(repository: Server) -> None:
+    write_pickle(repository.models / "v3", MODEL)
+    repository.write_state("active: v3\n")
+    repository.start(MODELD_COMPILE="auto")
+    repository.wait_until_live("v3")
+
+    (loaded,) = repository.status()["models"]["default"]["loaded"]
+
+    assert loaded["why_native"].endswith("this one chooses columns by name")
+
+
 def test_the_greeting_shows_a_row_that_works(tables: Server) -> None:
     log = tables.log.read_text()
 

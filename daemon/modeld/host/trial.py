@@ -188,6 +188,8 @@ def _why_native(model: Model) -> str:
         return f"only scikit-learn's models are compiled, and this is a {kind.__qualname__}"
     if model.signature.rank != 1 or not model.signature.width:
         return "only models of rows of numbers are compiled"
+    if model.takes_frames:
+        return "only models that take an array are compiled, and this one chooses columns by name"
     return ""
 
 

@@ -24,7 +24,7 @@ class PickledModel:
         self._estimator = estimator
         self.signature = signature
         self.texts = texts or {}
-        self._takes_frames = bool(signature.columns) and (
+        self.takes_frames = bool(signature.columns) and (
             signature.is_mixed or takes_frames(estimator)
         )
 
@@ -42,7 +42,7 @@ class PickledModel:
         return self._estimator.predict_proba(self._given(rows))
 
     def _given(self, rows: Rows) -> Any:
-        return to_frame(rows, self.signature.columns) if self._takes_frames else rows
+        return to_frame(rows, self.signature.columns) if self.takes_frames else rows
 
 
 def open_pickle(artifact: Artifact) -> PickledModel:
