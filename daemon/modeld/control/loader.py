@@ -18,7 +18,14 @@ from modeld.control.intake import Intake, Taken
 from modeld.control.ledger import Ledger
 from modeld.control.release import LoadedRelease
 from modeld.domain import Artifact, ModelVersion, ReleaseSpec
-from modeld.errors import BytesChanged, CompileFailed, LoadFailed, ModeldError
+from modeld.errors import (
+    BytesChanged,
+    CompileFailed,
+    HostDied,
+    LoadFailed,
+    LoadTimeout,
+    ModeldError,
+)
 from modeld.log import get_logger
 from modeld.messages import Loaded
 from modeld.repository import staging
@@ -133,11 +140,12 @@ class Loader:
         try:
             release = await self._open_compiled(taken.staged, artifact, path)
         except LoadFailed as error:
+            log.warning("compiled.unusable", version=str(artifact.version), error=str(error))
+            if not isinstance(error, HostDied | LoadTimeout):
+                # The file is at fault, not the moment.
+                self._compilations.forget(artifact)
             if self._limits.trust == "safe":
                 raise
-            log.warning("compiled.unusable", version=str(artifact.version), error=str(error))
-            if not error.retryable:
-                self._compilations.forget(artifact)
             return None
         staging.discard(taken.staged)
         return release

@@ -75,7 +75,7 @@ class OnnxModel:
     def _read_outputs(self) -> None:
         outputs = self._session.get_outputs()
         self._prediction = [outputs[0].name]
-        is_compiled = COMPILED in self._session.get_modelmeta().custom_metadata_map
+        is_compiled = COMPILED in self.metadata
         has_scores = len(outputs) > 1 and (is_compiled or outputs[0].type in _LABELS)
         self._scores = [outputs[1].name] if has_scores else []
 
