@@ -212,12 +212,14 @@ def test_what_no_converter_knows_is_named_in_one_line(tmp_path: Path) -> None:
 
 
 def test_golden_samples_are_among_the_rows(tmp_path: Path) -> None:
-    native = opened(tmp_path, LinearRegression().fit(SMOOTH, SMOOTH[:, 0]))
-    without = compile_model(native, None)
+    """They come first, where no bound on the rows cuts them off."""
+    native = opened(tmp_path, forest(5).fit(GRID, halves(GRID)))
+    golden = np.array([[1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, 0.4]])
 
-    with_two = compile_model(native, Samples([[1.0, 2.0, 3.0, 4.0]] * 2, [1.0, 1.0]))
+    rows = probe(native.estimator, native.signature, golden)
 
-    assert with_two.rows >= without.rows
+    assert rows[:2].tolist() == golden.tolist()
+    assert compile_model(native, Samples(golden.tolist(), [0, 0])).rows >= 1000
 
 
 def test_the_same_model_is_compiled_the_same(tmp_path: Path) -> None:
