@@ -5,10 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := build/bench
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-config --quiet --custom-compile-command "make lock"
+HUGGING := build/transformers
+TORCH ?= torch==2.13.0
 PEER_NAMES := mlserver bentoml litserve mlflow
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve check test bench wheel lock clean
+.PHONY: help install serve check test transformers bench wheel lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,8 +35,23 @@ check: install ## Lint, formatting, types
 	$(BIN)/mypy
 
 test: install check ## The checks, then all tests
-	$(BIN)/python -m pytest -n 2 -m "not gpu and not serial"
+	$(BIN)/python -m pytest -n 2 -m "not gpu and not serial and not transformers"
 	$(BIN)/python -m pytest -m "serial and not gpu"
+	@$(MAKE) --no-print-directory transformers
+
+# An environment of its own that sees what is installed in the first one: torch is large.
+transformers: $(HUGGING)/.installed ## The tests of Hugging Face models
+	$(HUGGING)/bin/python -m pytest -m "transformers and not gpu" tests/transformers
+
+$(HUGGING)/.installed: $(INSTALLED)
+	@echo "Installing torch and transformers into $(HUGGING)."
+	@$(PYTHON) -m venv $(HUGGING)
+	@$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$($(HUGGING)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/modeld.pth"
+	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable > $(HUGGING)/constraints.txt
+	@$(HUGGING)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(HUGGING)/constraints.txt $(TORCH) "transformers>=5,<6"
+	@touch $@
 
 bench: install $(BENCH)/.installed $(BENCH)-columns/.installed $(if $(PEERS),$(PEER_NAMES:%=$(BENCH)-%/.installed)) ## Measure speed and memory beside other servers (PEERS=1 adds more of them, ARGS=--quick is short)
 	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers) $(ARGS)
@@ -61,12 +79,12 @@ $(BENCH)-%/.installed: benchmarks/requirements-%.txt $(BENCH)/.installed
 wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-lock: ## Remake requirements.lock with the newest versions that pyproject.toml allows
+lock: ## Remake the locks with the newest versions that pyproject.toml allows
 	@$(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	build/lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --upgrade --no-config --quiet \
-		--custom-compile-command "make lock" --output-file requirements.lock
+	build/lock/bin/uv pip compile pyproject.toml --group dev $(LOCKED) --upgrade --output-file requirements.lock
+	build/lock/bin/uv pip compile pyproject.toml $(LOCKED) --constraint requirements.lock --output-file deploy/server.lock
+	build/lock/bin/uv pip compile --group build $(LOCKED) --constraint requirements.lock --output-file deploy/build.lock
 
 clean: ## Remove what can be made again
 	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

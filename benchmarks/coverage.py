@@ -23,7 +23,7 @@ from modeld.compiler.compile import compile_model
 from modeld.domain import Artifact, ModelVersion
 from modeld.errors import CompileFailed, ModeldError
 from modeld.host.trial import try_out
-from modeld.runtimes.joblib import PickledModel
+from modeld.runtimes.native import NativeModel
 
 _KINDS = ("classifier", "regressor")
 _SHOWN = 100
@@ -82,7 +82,7 @@ def _compile(name: str, content: bytes) -> Row:
         artifact = Artifact(version, "pickle", str(path), "", len(content), pinned=False)
         try:
             model, _ = try_out(artifact, inplace_max=0)
-            if not isinstance(model, PickledModel):
+            if not isinstance(model, NativeModel):
                 raise CompileFailed("not a pickle")
             found = compile_model(model, None)
         except ModeldError as error:

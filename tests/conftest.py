@@ -38,9 +38,11 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Server]:
+def repository(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A committed repository with the example versions; the test starts the server itself."""
-    with cared_for(make_server(tmp_path / "repository")) as server:
+    markers = {marker.name for marker in request.node.iter_markers()}
+    is_light = "light" in markers and "native" not in markers
+    with cared_for(make_server(tmp_path / "repository", is_light=is_light)) as server:
         yield server
 
 

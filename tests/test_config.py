@@ -416,3 +416,13 @@ def test_auto_starts_at_most_four_workers_and_a_number_is_obeyed(
 
     assert settings(tmp_path).worker_count == 4
     assert settings(tmp_path, WORKERS="7").worker_count == 7
+
+
+def test_an_address_to_notify_is_never_repeated(tmp_path: Path) -> None:
+    message = refusal(tmp_path, {"MODELD_NOTIFY_URL": "http://example.org/hunter2"})
+
+    assert message.startswith("MODELD_NOTIFY_URL (environment): should be https://host/path")
+    assert "hunter2" not in message
+    found = settings(tmp_path, NOTIFY_URL="https://example.org/hunter2")
+    assert "hunter2" not in repr(found)
+    assert found.notify_urls == "https://example.org/hunter2"

@@ -10,6 +10,7 @@ from modeld.config_values import (
     available_cpus,
     default_runtime_dir,
     parse_duration,
+    parse_fraction,
     parse_size,
 )
 
@@ -40,6 +41,17 @@ def test_durations(text: object, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="such as 30s"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "fraction"), [("0", 0), ("0.01", 0.01), (1e-05, 1e-05), (1, 1)])
+def test_fractions(text: object, fraction: float) -> None:
+    assert parse_fraction(text) == fraction
+
+
+@pytest.mark.parametrize("text", ["", "1.1", "-0.1", "nan", "inf", "5%", "half"])
+def test_what_is_no_fraction(text: str) -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        parse_fraction(text)
 
 
 @pytest.mark.parametrize(

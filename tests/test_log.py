@@ -267,3 +267,43 @@ def test_a_worker_can_log_without_pydantic() -> None:
     program = "import sys, modeld.log; sys.exit('pydantic' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# What is kept
+
+
+def test_the_newest_events_are_kept_without_secrets_and_in_their_order() -> None:
+    log.configure("json", stream=io.StringIO(), keeps=2)
+
+    for number in range(3):
+        log.get_logger("supervisor").info("worker.started", pid=number, token="correct-horse")
+
+    assert [event["pid"] for event in log.kept()] == [1, 2]
+    newest = log.kept()[-1]
+    assert newest.pop("at")
+    assert newest == {
+        "component": "supervisor", "event": "worker.started", "level": "info",
+        "pid": 2, "token": log.HIDDEN,
+    }  # fmt: skip
+
+
+def test_what_is_kept_does_not_grow_with_what_others_write() -> None:
+    log.configure("text", stream=io.StringIO(), keeps=5)
+
+    log.get_logger().warning("load.failed", error="x" * 100_000)
+
+    assert len(str(log.kept()[0]["error"])) < 3000
+
+
+def test_what_tells_of_kept_events_is_not_kept_again() -> None:
+    log.configure("text", stream=io.StringIO(), keeps=5)
+
+    log.get_logger().info(f"{log.RETOLD}decision", what={})
+
+    assert log.kept() == []
+
+
+def test_nothing_is_kept_unless_it_is_asked_for() -> None:
+    write("text", lambda: log.get_logger().info("state.applied"))
+
+    assert log.kept() == []

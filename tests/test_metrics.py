@@ -1,4 +1,7 @@
 import os
+import shutil
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -43,6 +46,10 @@ def report(workers: tuple[Slots, Slots]) -> Report:
         is_fallback=False,
         is_admin_open=True,
         worker_restarts=1,
+        host_restarts=4,
+        watch_missed=2,
+        holds={"default": 1},
+        rollbacks={"call": 3},
     )
 
 
@@ -177,7 +184,49 @@ def test_what_lives_is_shown(workers: tuple[Slots, Slots], report: Report) -> No
     assert value(samples, "modeld_connections", worker="1") == 7
     assert value(samples, "modeld_resident_bytes", role="worker") == 2000
     assert value(samples, "modeld_worker_restarts_total") == 1
+    assert value(samples, "modeld_host_restarts_total") == 4
     assert value(samples, "modeld_build_info", version=__version__) == 1
+
+
+def test_what_is_being_answered_is_added(workers: tuple[Slots, Slots], report: Report) -> None:
+    workers[0].note_in_flight({release_slot(1): 2})
+    workers[1].note_in_flight({release_slot(1): 3})
+
+    samples = read(report)
+
+    assert value(samples, "modeld_in_flight", model="default", version="v2") == 5
+    assert value(samples, "modeld_in_flight", model="default", version="v1") == 0
+
+
+def test_holds_and_rollbacks_are_shown(report: Report) -> None:
+    samples = read(replace(report, holds={"churn": 2}))
+
+    assert value(samples, "modeld_hold_active", model="churn") == 1
+    assert value(samples, "modeld_hold_active", model="default") == 0
+    assert value(samples, "modeld_rollbacks_total", trigger="call") == 3
+    assert value(samples, "modeld_rollbacks_total", trigger="guard") == 0
+
+
+def test_what_no_canary_and_no_feedback_has_filled_reads_0(report: Report) -> None:
+    samples = read(report)
+
+    assert value(samples, "modeld_canary_percent", model="default") == 0
+    assert value(samples, "modeld_canary_evidence", model="default", signal="errors") == 0
+    labels = {"model": "default", "version": "v1", "outcome": "wrong"}
+    assert value(samples, "modeld_feedback_total", **labels) == 0
+
+
+def test_promtool_has_nothing_to_say(workers: tuple[Slots, Slots], report: Report) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("prometheus is not installed")
+    workers[0].ok(release_slot(0), 0.5)
+    workers[0].observe(http_slot("/predict", "POST", 200), 0.1)
+
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=render(report), capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
 def test_the_wish_is_shown(report: Report) -> None:
@@ -191,6 +240,7 @@ def test_the_wish_is_shown(report: Report) -> None:
     assert value(samples, name) == 1700000000.0
     assert value(samples, "modeld_serving_fallback") == 0
     assert value(samples, "modeld_admin_open") == 1
+    assert value(samples, "modeld_watch_missed_total") == 2
 
 
 @pytest.mark.parametrize("status", SYNC_STATUSES)
@@ -247,3 +297,28 @@ def test_every_outcome_and_code_is_there_from_the_start(report: Report) -> None:
 
     assert len(samples["model_prediction_requests_total"]) == 2 * len(OUTCOMES)
     assert len(samples["model_prediction_errors_total"]) == 2 * len(ERROR_CODES)
+
+
+@pytest.mark.serial
+def test_twenty_versions_are_shown_within_50_ms(
+    workers: tuple[Slots, Slots], report: Report
+) -> None:
+    """Measured in this thread's own time, to which other processes add nothing."""
+    names = [f"v{number}" for number in range(20)]
+    many = replace(
+        report,
+        slots=workers * 2,
+        releases=tuple(
+            ReleaseLabels("default", name, "native", release_slot(index))
+            for index, name in enumerate(names)
+        ),
+        active={ModelVersion("default", name): name == "v0" for name in names},
+    )
+
+    seconds = []
+    for _ in range(5):
+        began = time.thread_time()
+        render(many)
+        seconds.append(time.thread_time() - began)
+
+    assert min(seconds) < 0.05, seconds

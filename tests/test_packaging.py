@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import modeld
+from tests.support.wheels import build_wheel
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,17 +17,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel of this tree, built without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    offline = ("--no-index", "--no-deps", "--no-build-isolation")
-    built = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(folder), str(ROOT)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stderr
-    (path,) = folder.glob("*.whl")
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel")))
 
 
 def test_the_wheel_brings_one_top_level_import(wheel: zipfile.ZipFile) -> None:
@@ -45,6 +36,35 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
     }
 
     assert files <= set(wheel.namelist())
+
+
+LINKED = [
+    path.relative_to(ROOT)
+    for name in ("docker-compose.yml", "prometheus.yml", "grafana")
+    for path in (ROOT / name, *sorted((ROOT / name).rglob("*")))
+    if path.is_file()
+]
+
+
+@pytest.mark.parametrize("path", LINKED, ids=str)
+def test_the_wheel_brings_our_own_files_for_other_repositories(
+    wheel: zipfile.ZipFile, path: Path
+) -> None:
+    """They are here once: in the package is a link, in the wheel what it leads to."""
+    assert wheel.read(f"modeld/starter/{path}") == (ROOT / path).read_bytes()
+
+
+def test_the_source_distribution_makes_the_same_wheel(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    (source,) = tmp_path.glob("*.tar.gz")
+    made = zipfile.ZipFile(build_wheel(tmp_path / "wheel", source))
+
+    assert set(made.namelist()) == set(wheel.namelist())
 
 
 def test_the_wheel_brings_the_command_and_its_licence(wheel: zipfile.ZipFile) -> None:

@@ -77,6 +77,7 @@ def test_each_kind_of_count_has_its_own_place(slots: Slots) -> None:
     slots.failed(slot, "never_heard_of", is_client_error=False)
     slots.batch(slot, 32)
     slots.batch(slot, 8)
+    slots.note_in_flight({slot: 3})
 
     assert sum(slots.histogram(slot).counts) == 1
     assert slots.histogram(slot).total == 0.5
@@ -86,6 +87,7 @@ def test_each_kind_of_count_has_its_own_place(slots: Slots) -> None:
         code: count for code, count in zip(ERROR_CODES, slots.errors(slot), strict=True) if count
     } == {"wrong_shape": 1, "model_error": 1, "other": 1}
     assert slots.batches(slot) == (2, 40)
+    assert slots.in_flight(slot) == 3
 
 
 def test_a_release_does_not_touch_its_neighbours(slots: Slots) -> None:
@@ -95,6 +97,7 @@ def test_a_release_does_not_touch_its_neighbours(slots: Slots) -> None:
         slots.queued(slot, 1.0)
         slots.failed(slot, ERROR_CODES[-1], is_client_error=False)
         slots.batch(slot, 5)
+        slots.note_in_flight({slot: 9})
     slots.set_lag(0.5)
     slots.set_connections(7)
     slots.observe(http_slot("nowhere", "PURGE", 999), 1.0)
@@ -103,6 +106,29 @@ def test_a_release_does_not_touch_its_neighbours(slots: Slots) -> None:
     assert slots.histogram(between) == slots.queue_histogram(between) == EMPTY
     assert set(slots.outcomes(between)) == set(slots.errors(between)) == {0}
     assert slots.batches(between) == (0, 0)
+    assert slots.in_flight(between) == 0
+
+
+def test_a_release_that_is_gone_has_nothing_in_flight(slots: Slots) -> None:
+    slots.note_in_flight({release_slot(0): 1, release_slot(1): 2})
+    slots.note_in_flight({release_slot(1): 3})
+
+    assert [slots.in_flight(release_slot(index)) for index in (0, 1)] == [0, 3]
+
+
+def test_a_worker_that_died_leaves_its_counts_and_no_gauge(slots: Slots) -> None:
+    slot = release_slot(1)
+    slots.set_lag(0.5)
+    slots.set_connections(7)
+    slots.note_in_flight({slot: 3})
+    slots.ok(slot, 0.5)
+    slots.batch(slot, 5)
+
+    slots.clear_gauges()
+
+    assert (slots.lag, slots.connections, slots.in_flight(slot)) == (0.0, -1.0, 0)
+    assert slots.outcomes(slot) == (1, 0, 0)
+    assert slots.batches(slot) == (1, 5)
 
 
 def test_blocks_do_not_overlap_and_fit() -> None:
@@ -114,7 +140,7 @@ def test_blocks_do_not_overlap_and_fit() -> None:
     assert {b - a for a, b in pairwise(http)} == {ends}
     assert release_slot(0) == max(http) + ends
     length = release_slot(1) - release_slot(0)
-    assert length == 2 * ends + len(OUTCOMES) + len(ERROR_CODES) + 2
+    assert length == 2 * ends + len(OUTCOMES) + len(ERROR_CODES) + 3
     assert release_slot(release_capacity() - 1) + length <= CAPACITY
 
 

@@ -10,29 +10,34 @@ told the few settings that they need.
 """
 
 import difflib
-import io
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from modeld.config_sources import (
+    PREFIX,
+    Given,
+    from_dotenv,
+    from_environment,
+    from_flags,
+    from_json,
+)
 from modeld.config_values import (
     MAX_PORT,
     MIB,
     MINUTE,
     available_cpus,
+    check_receivers,
     check_token,
     default_runtime_dir,
     parse_count,
     parse_duration,
+    parse_fraction,
     parse_host,
     parse_origin,
     parse_size,
@@ -40,25 +45,20 @@ from modeld.config_values import (
 )
 from modeld.errors import ConfigError
 
-PREFIX: Final = "MODELD_"
 MAX_AUTO_WORKERS: Final = 4
 
-_FLAGS: Final = {"models_dir": "--models", "state_file": "--state"}
-_PATHS: Final = ("models_dir", "state_file", "runtime_dir", "admin_token_file")
-_LONGEST_SHOWN: Final = 80
+_PATHS: Final = ("models_dir", "state_file", "runtime_dir", "admin_token_file", "git_signers")
 _LONGEST_TOKEN_FILE: Final = 4096
-
-# What Kubernetes sets for a service, and Docker for a link, whose name begins with "modeld".
-_INJECTED: Final = re.compile(
-    r"MODELD_(SERVICE|PORT)_.*|MODELD_\w+_SERVICE_(HOST|PORT\w*)=.*|MODELD_\w+_PORT_\d+_\w+=.*"
-    r"|MODELD_(\w+_)?PORT=(tcp|udp|sctp)://.*",
-    re.DOTALL,
-)
 
 
 def _check_secret(value: object) -> SecretStr:
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return SecretStr(check_token(text))
+
+
+def _check_receivers(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return SecretStr(check_receivers(text))
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
@@ -80,6 +80,15 @@ class Settings(BaseSettings):
         default_factory=lambda known: default_runtime_dir(known["state_file"], known["models_dir"])
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(parse_workers)] = "auto"
+    source: Literal["file", "git"] = "file"
+    git_url: str = ""
+    git_branch: str = ""
+    git_interval: Annotated[PositiveDuration, Field(ge=1)] = MINUTE
+    git_commit: Literal["never", "commit", "push"] = "never"
+    git_verify: Literal["off", "signed"] = "off"
+    git_signers: Path | None = None
+    git_local: Literal["on", "off"] = "off"
+    hook_secret: Annotated[SecretStr, BeforeValidator(_check_secret)] | None = None
     trust: Literal["any", "pinned", "safe"] = "any"
     compile: Literal["auto", "never"] = "auto"
     compile_timeout: Duration = MINUTE
@@ -100,6 +109,8 @@ class Settings(BaseSettings):
     drain_timeout: Duration = 20.0
     express: Literal["on", "off"] = "on"
     log_format: Literal["text", "json"] = "text"
+    log_requests: Annotated[float, BeforeValidator(parse_fraction)] = 0.0
+    notify_url: Annotated[SecretStr, BeforeValidator(_check_receivers)] | None = None
     public_url: Annotated[str, BeforeValidator(parse_origin)] = ""
     admin_token: Annotated[SecretStr, BeforeValidator(_check_secret)] | None = None
     admin_token_file: Path | None = None
@@ -127,9 +138,29 @@ class Settings(BaseSettings):
         return self.workers
 
     @property
+    def environments(self) -> Path:
+        """The folder of the environments that were built for versions."""
+        return self.runtime_dir / "environments"
+
+    @property
     def public_origin(self) -> str:
         """What browsers that come through the proxy send as `Origin`; empty without a proxy."""
         return self.public_url
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The values that no log and no report may have, by the names of their settings."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: value.get_secret_value()
+            for name, value in values.items()
+            if isinstance(value, SecretStr)
+        }
+
+    @property
+    def notify_urls(self) -> str:
+        """The addresses that are notified, separated by commas; each is a secret."""
+        return self.notify_url.get_secret_value() if self.notify_url else ""
 
     def read_admin_token(self) -> SecretStr | None:
         """Give the configured token, from the setting or from the file that holds it.
@@ -155,27 +186,6 @@ class Settings(BaseSettings):
 _SETTINGS: Final = {PREFIX + field.upper(): field for field in Settings.model_fields}
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """One value as somebody gave it, and where."""
-
-    name: str
-    source: str
-    value: object
-
-    def refuse(self, problem: str) -> ConfigError:
-        """Say in one line what is wrong; `isprintable` keeps a strange name to that line."""
-        name = self.name if self.name.isprintable() else ascii(self.name)
-        return ConfigError(f"{name} ({self.source}): {problem}")
-
-    def shown(self) -> str:
-        """Quote the value if it may be seen, with a space behind it."""
-        if _SETTINGS[self.name] == "admin_token":
-            return ""
-        text = re.sub("//[^/@]*@", "//…@", str(self.value))
-        return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…") + " "
-
-
 def load_settings(
     flags: Mapping[str, object],
     config: Path | None = None,
@@ -188,12 +198,12 @@ def load_settings(
         ConfigError: a setting is unknown or has a value that cannot be used.
     """
     folder = folder or Path()
-    given: dict[str, _Given] = {}
+    given: dict[str, Given] = {}
     for one in chain(
-        _from_json(config),
-        _from_dotenv(folder / ".env"),
-        _from_environment(os.environ if environ is None else environ),
-        _from_flags(flags),
+        from_json(config),
+        from_dotenv(folder / ".env"),
+        from_environment(os.environ if environ is None else environ),
+        from_flags(flags),
     ):
         _refuse_unknown(one)
         if one.value is not None and one.value != "":
@@ -203,66 +213,7 @@ def load_settings(
     return _checked(given, folder)
 
 
-def _from_flags(flags: Mapping[str, object]) -> Iterator[_Given]:
-    for field, value in flags.items():
-        flag = _FLAGS.get(field, "--" + field.replace("_", "-"))
-        yield _Given(PREFIX + field.upper(), f"flag {flag}", value)
-
-
-def _from_environment(environ: Mapping[str, str]) -> Iterator[_Given]:
-    for name, value in environ.items():
-        if name.startswith(PREFIX) and not _INJECTED.fullmatch(f"{name}={value}"):
-            yield _Given(name, "environment", value)
-
-
-def _from_dotenv(path: Path) -> Iterator[_Given]:
-    # Folders and pipes have this name too, and other readers.
-    text = _read(path) if path.is_file() else ""
-    # Not `dotenv_values`: it passes over lines that it cannot read, and fills in `$` in a token.
-    for line in parse_stream(io.StringIO(text)):
-        if line.error and PREFIX in line.original.string:
-            message = f"{path} line {line.original.line}: should be NAME=value"
-            raise ConfigError(message)
-        if line.key and line.key.startswith(PREFIX):
-            yield _Given(line.key, ".env", line.value)
-
-
-def _from_json(path: Path | None) -> Iterator[_Given]:
-    if path is None:
-        return
-    try:
-        document = json.loads(_read(path), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        message = f"{path}: {error}"
-        raise ConfigError(message) from None
-    if not isinstance(document, dict):
-        message = f"{path}: should be one JSON object of settings"
-        raise ConfigError(message)
-    for name, value in document.items():
-        yield _Given(name, path.name, value)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Give keys their full names, and refuse one that is there twice."""
-    found: dict[str, object] = {}
-    for key, value in pairs:
-        name = PREFIX + key.upper().removeprefix(PREFIX)
-        if name in found:
-            message = f"{key!a} is given twice"
-            raise ValueError(message)
-        found[name] = value
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
-        message = f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
-        raise ConfigError(message) from error
-
-
-def _refuse_unknown(given: _Given) -> None:
+def _refuse_unknown(given: Given) -> None:
     if given.name in _SETTINGS:
         return
     bare = {name.removeprefix(PREFIX): name for name in _SETTINGS}
@@ -271,7 +222,7 @@ def _refuse_unknown(given: _Given) -> None:
     raise given.refuse(f"no such setting{hint}")
 
 
-def _checked(given: Mapping[str, _Given], folder: Path) -> Settings:
+def _checked(given: Mapping[str, Given], folder: Path) -> Settings:
     values: dict[str, object] = {field: _plain(one) for field, one in given.items()}
     for field in _PATHS:
         path = values.get(field, Settings.model_fields[field].default)
@@ -287,7 +238,7 @@ def _checked(given: Mapping[str, _Given], folder: Path) -> Settings:
     raise one.refuse(one.shown() + problem)
 
 
-def _plain(given: _Given) -> str:
+def _plain(given: Given) -> str:
     value = given.value
     if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
         raise given.refuse(given.shown() + "should be a text or a number")

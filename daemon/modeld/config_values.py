@@ -15,6 +15,7 @@ import os
 import re
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 MINUTE: Final = 60.0
 MIB: Final = 1024**2
@@ -43,6 +44,10 @@ _ORIGIN: Final = re.compile(
 )
 _IMPLIED_PORTS: Final = {"http": 80, "https": 443}
 _NO_ORIGIN: Final = "should be http://host[:port] or https://host[:port] with nothing after it"
+_NO_RECEIVER: Final = (
+    "should be https://host/path or ntfy+https://host/topic, several separated by commas; "
+    "http only for this machine"
+)
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 _LONGEST_DURATION: Final = 366 * 24 * 3600.0
@@ -95,6 +100,22 @@ def parse_count(value: object) -> int:
     return int(text)
 
 
+def parse_fraction(value: object) -> float:
+    """Turn `0.01` into a number from 0 to 1.
+
+    Raises:
+        ValueError: it is none.
+    """
+    message = "should be a number from 0 to 1"
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise ValueError(message) from None
+    if not 0 <= number <= 1:
+        raise ValueError(message)
+    return number
+
+
 def parse_workers(value: object) -> int | Literal["auto"]:
     """Turn `auto` or a number of processes into what it says.
 
@@ -141,6 +162,13 @@ def is_loopback_host(host: str) -> bool:
     return is_address(host) and ipaddress.ip_address(host).is_loopback
 
 
+def url_of(host: str, port: int) -> str:
+    """Give the address at which this machine reaches the server."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port}"
+
+
 def parse_origin(value: object) -> str:
     """Turn `http(s)://host[:port]` into what browsers send as `Origin`; empty stays empty.
 
@@ -161,6 +189,32 @@ def parse_origin(value: object) -> str:
     return f"{found['scheme']}://{host}{shown}"
 
 
+def check_receivers(urls: str) -> str:
+    """Take the addresses that are notified, separated by commas.
+
+    Raises:
+        ValueError: one is no https address; http is for this machine alone.
+    """
+    for url in filter(None, map(str.strip, urls.split(","))):
+        if not _is_receiver(url):
+            raise ValueError(_NO_RECEIVER)
+    return urls
+
+
+def _is_receiver(url: str) -> bool:
+    plain = url.removeprefix("ntfy+")
+    try:
+        parts = urlsplit(plain)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if not host or port == 0 or not plain.isascii() or any(map(str.isspace, plain)):
+        return False
+    if plain != url and not parts.path.strip("/"):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback_host(host))
+
+
 def check_token(token: str) -> str:
     """Take a token that cannot be guessed and fits in a header.
 
@@ -179,14 +233,18 @@ def check_token(token: str) -> str:
 
 def default_runtime_dir(state_file: Path, models_dir: Path) -> Path:
     """Choose a folder that no checkout touches, else one beside the models."""
+    found = git_directory(state_file)
+    return found / "modeld" if found else models_dir.absolute().parent / "var"
+
+
+def git_directory(path: Path) -> Path | None:
+    """Find the folder that git writes to for the work tree that a path is in."""
     try:
-        state = state_file.parent.resolve()
-        repositories = (_git_directory(folder / ".git") for folder in (state, *state.parents))
-        for found in filter(None, repositories):
-            return found / "modeld"
+        folder = path.parent.resolve()
+        repositories = (_git_directory(each / ".git") for each in (folder, *folder.parents))
+        return next(filter(None, repositories), None)
     except (OSError, RuntimeError):  # a folder that may not be entered, a loop of links
-        pass
-    return models_dir.absolute().parent / "var"
+        return None
 
 
 def _git_directory(git: Path) -> Path | None:

@@ -6,7 +6,7 @@ a host with an environment of its own loads this module too.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 DEFAULT_MODEL = "default"
 
@@ -15,6 +15,8 @@ RESERVED_VERSIONS = frozenset(
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+_FLOATS = ("float16", "float32", "float64")
 
 Scalar = bool | int | float | str | None
 
@@ -50,11 +52,22 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class InputColumn:
-    """One column of a row: numbers, or texts."""
+    """One column of a row: numbers, or texts.
+
+    `type` is empty where nothing says which numbers: any will do then. A column that is
+    not used may hold anything, and may be missing.
+    """
 
     name: str
     nullable: bool = False
     is_text: bool = False
+    type: str = ""
+    is_used: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any number will do, and nothing else."""
+        return self.is_used and not self.is_text and (self.type == "" or self.type in _FLOATS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +75,12 @@ class Signature:
     """What a model takes and gives.
 
     `rank` is the number of dimensions of one row: 0 a text, 1 a table's row, 2–3
-    images. `width` is the number of columns of a table's row, 0 when unknown.
+    images. `width` is the number of columns of a table's row, 0 when unknown; `shape` has
+    the sizes of an image's axes, 0 for one of any size, and is empty for other rows.
     `columns` is empty when the model knows no names; `is_mixed` tells whether some of
-    them are texts. `precision` is the number of
-    bits of the floats that the model reads.
+    them are texts, `is_plain` whether all are any numbers. `precision` is the number of
+    bits of the floats that the model reads. With `ignores_extra`, an object may have
+    further keys.
     """
 
     rank: int = 1
@@ -76,6 +91,34 @@ class Signature:
     has_probabilities: bool = False
     precision: int = 64
     is_mixed: bool = False
+    is_plain: bool = True
+    ignores_extra: bool = False
+    shape: tuple[int, ...] = ()
+
+    def with_columns(self, columns: tuple[InputColumn, ...]) -> "Signature":
+        """Give the same with these columns, and with what follows from them."""
+        return replace(
+            self,
+            columns=columns,
+            is_mixed=any(column.is_text for column in columns),
+            is_plain=all(column.is_plain for column in columns),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """An installed package, and its version."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How well a model did, by one measure."""
+
+    name: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +189,7 @@ class WorkerSettings:
     write_timeout: float = 30.0
     express: bool = True
     log_format: str = "text"
+    log_requests: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +197,10 @@ class Artifact:
     """A version's files, staged in a private folder and hashed there.
 
     `path` is the file or folder that the runtime opens; `size` is that of all files in
-    bytes. `samples` is empty when there are no golden samples.
+    bytes. `samples` is empty when there are no golden samples, `environment` (an id) where
+    it runs with the server's own libraries. `max_memory` is the address space in bytes
+    that its host may have, 0 where the server decides. `libraries` are those that the
+    version says it was made with, by name and version.
     """
 
     version: ModelVersion
@@ -164,10 +211,15 @@ class Artifact:
     pinned: bool
     samples: str = ""
     code: str = ""
+    environment: str = ""
     columns: tuple[InputColumn, ...] = ()
     rank: int = -1
     classes: tuple[Scalar, ...] = ()
     batching: bool = True
     compile: str = "auto"
     hosts: int = 1
-    warnings: tuple[str, ...] = field(default=())
+    max_memory: int = 0
+    libraries: tuple[tuple[str, str], ...] = ()
+    trusted: tuple[str, ...] = ()
+    ignores_extra: bool = False
+    device: str = "auto"

@@ -7,14 +7,21 @@
     │   ├── Invalid                 terminal for this text
     │   │   └── NewerSchema
     │   ├── StateConflict  PreconditionFailed
-    │   └── StateNotWritable
+    │   ├── StateNotWritable
+    │   └── VersionHeld             refused by a remembered rejection
     ├── VersionError                a version that cannot serve
-    │   ├── InvalidVersionName  VersionNotFound  ModelNotFound
+    │   ├── InvalidVersionName  VersionNotFound  ModelNotFound  VersionExists
+    │   ├── RepositoryNotWritable
     │   ├── ArtifactNotReady        retried
-    │   │   └── LfsPointer
+    │   │   └── LfsPointer  EnvironmentNotBuilt
     │   ├── ManifestInvalid  DigestMismatch  BytesChanged  NotTrusted  UnknownFormat
     │   └── LoadFailed
     │       └── LoadTimeout  HostDied  SamplesDiffer  CompileFailed
+    ├── GitError                    git did not do what was asked; serving goes on
+    │   ├── GitUnavailable          retried: no network, a lock, no time left
+    │   ├── GitDiverged  GitDetached  GitConflict  GitUnverified
+    │   └── GitUrlRefused
+    ├── TableInvalid                a file of rows that a version does not take
     ├── RequestError                the client must change the request
     ├── BusyError                   the client may try again
     ├── ModelError                  the model failed on a good request
@@ -101,6 +108,10 @@ class StateNotWritable(WishError):
     """The state file cannot be replaced."""
 
 
+class VersionHeld(WishError):
+    """A deploy asks for a version that was rolled back; a hold remembers the rejection."""
+
+
 # A version
 
 
@@ -128,6 +139,14 @@ class ModelNotFound(VersionError):
         self.known = known
 
 
+class VersionExists(VersionError):
+    """A version of this name is in the repository already, and versions never change."""
+
+
+class RepositoryNotWritable(VersionError):
+    """A version cannot be written into the folder of versions."""
+
+
 class ArtifactNotReady(VersionError):
     """Files of the version are missing or half copied; they may still arrive."""
 
@@ -136,6 +155,10 @@ class ArtifactNotReady(VersionError):
 
 class LfsPointer(ArtifactNotReady):
     """A Git LFS pointer stands where the file should be."""
+
+
+class EnvironmentNotBuilt(ArtifactNotReady):
+    """The version wants an environment of its own, which this machine does not have yet."""
 
 
 class ManifestInvalid(VersionError):
@@ -176,6 +199,46 @@ class SamplesDiffer(LoadFailed):
 
 class CompileFailed(LoadFailed):
     """No ONNX model was made that answers like the native one, which serves instead."""
+
+
+# Git
+
+
+class GitError(ModeldError):
+    """Git did not do what was asked of it. What is live goes on serving."""
+
+
+class GitUnavailable(GitError):
+    """Git, its remote or a lock is not available now; it may be later."""
+
+    retryable = True
+
+
+class GitDiverged(GitError):
+    """The followed branch was rewritten: its new head does not come after the known one."""
+
+
+class GitDetached(GitError):
+    """No branch is checked out, or there is none of that name, so that nothing can be added."""
+
+
+class GitConflict(GitError):
+    """Upstream changed the state file in another way meanwhile."""
+
+
+class GitUnverified(GitError):
+    """A commit is not signed by anybody whom `MODELD_GIT_SIGNERS` names."""
+
+
+class GitUrlRefused(GitError):
+    """A remote's address that might run a program, or read what it should not."""
+
+
+# A table
+
+
+class TableInvalid(ModeldError):
+    """A file of rows that cannot be read, or that a version does not take."""
 
 
 # A request
@@ -312,6 +375,10 @@ class Overloaded(BusyError):
 
 class Draining(BusyError):
     """The server is about to stop."""
+
+
+class TooManyStreams(BusyError):
+    """As many clients as may already follow the events."""
 
 
 class DeadlineExceeded(BusyError):

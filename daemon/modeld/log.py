@@ -8,6 +8,8 @@ their logger as the event.
 A line stays one line whatever a value holds, so that no input can forge a second
 one. Losing a line is better than stopping a server: a reader of stderr that is
 gone or stuck costs lines, which are counted, and neither raises nor blocks.
+
+The newest events can be kept in memory too, for whoever looks into what was decided and why.
 """
 
 import json
@@ -18,7 +20,9 @@ import re
 import select
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final, TextIO, cast
 
 import structlog
@@ -37,6 +41,12 @@ _CHUNK_BYTES: Final = 4096
 
 _LEVELS: Final = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
 
+# What is kept must not grow with a traceback, or with a message that somebody else wrote.
+_LONGEST_KEPT: Final = 2000
+
+RETOLD: Final = "kept."
+"""How the names of events begin that tell what was kept: these are not kept again."""
+
 _Scalar = bool | int | float | str | None
 _Plain = _Scalar | list["_Plain"] | dict[str, "_Plain"]
 
@@ -47,9 +57,20 @@ def get_logger(name: str = "") -> FilteringBoundLogger:
     return cast(FilteringBoundLogger, structlog.get_logger(**bound))
 
 
-def configure(log_format: str, *, stream: TextIO | None = None) -> None:
-    """Write events as `text` or `json` from now on, to stderr unless another stream is given."""
+_kept: deque[dict[str, object]] = deque(maxlen=0)
+
+
+def configure(
+    log_format: str, *, stream: TextIO | None = None, keeps: int = 0, is_quiet: bool = False
+) -> None:
+    """Write events as `text` or `json` from now on, to stderr unless another stream is given.
+
+    The newest `keeps` of them stay in memory. Where it `is_quiet`, warnings and errors alone
+    are written.
+    """
+    global _kept  # noqa: PLW0603  # the log is one for the process, as its stream is
     is_json = log_format == "json"
+    _kept = deque(maxlen=keeps)
     lines = _Lines(stream or sys.stderr)
     structlog.configure(
         processors=[
@@ -57,9 +78,12 @@ def configure(log_format: str, *, stream: TextIO | None = None) -> None:
             structlog.processors.TimeStamper(fmt="iso" if is_json else "%H:%M:%S", utc=is_json),
             structlog.processors.format_exc_info,
             make_plain,
+            keep,
             render_json if is_json else render_text,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.WARNING if is_quiet else logging.INFO
+        ),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
@@ -72,6 +96,25 @@ def configure(log_format: str, *, stream: TextIO | None = None) -> None:
 def make_plain(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Turn all values into what JSON knows, without the secrets."""
     return cast(EventDict, _plain(event))
+
+
+def keep(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Keep a copy of an event, from which secrets are gone already."""
+    if not str(event.get("event", "")).startswith(RETOLD):
+        first = {key: event[key] for key in ("level", "event") if key in event}
+        rest = {key: _shortened(value) for key, value in event.items() if key != "timestamp"}
+        _kept.append({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **first, **rest})
+    return event
+
+
+def kept() -> list[dict[str, object]]:
+    """Give the newest events, oldest first."""
+    return list(_kept)
+
+
+def _shortened(value: object) -> object:
+    is_long = isinstance(value, str) and len(value) > _LONGEST_KEPT
+    return f"{str(value)[:_LONGEST_KEPT]}…" if is_long else value
 
 
 def render_json(_logger: object, _method: str, event: EventDict) -> str:

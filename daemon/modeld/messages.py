@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from modeld.domain import (
     Artifact,
+    Library,
+    Metric,
     ModelVersion,
     Proof,
     Signature,
@@ -87,10 +89,11 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What `/healthz` is to say."""
+    """What `/healthz` is to say. While the server starts, predictions wait for a version."""
 
     status: str
     summary: str
+    is_starting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +152,37 @@ class AdminCall:
 
 @dataclass(frozen=True, slots=True)
 class AdminAnswer:
-    """The control process's answer to a passed-on request; the payload is the body."""
+    """The control process's answer to a passed-on request; the payload is the body.
+
+    When it `goes_on`, there is no body yet: it comes by `AdminChunk`.
+    """
 
     id: int
     status: int
     headers: tuple[Header, ...]
+    goes_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdminChunk:
+    """The payload is the next part of an answer that goes on; the last one has none."""
+
+    id: int
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdminMore:
+    """Send the next chunk: the client has taken what came before."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdminStop:
+    """Nobody wants the rest of this answer: the client is gone, or the worker drains."""
+
+    id: int
 
 
 # Control process, nursery and host
@@ -234,6 +263,133 @@ class Compiled:
 
 
 @dataclass(frozen=True, slots=True)
+class Prove:
+    """The first message to a host that is to compare a version with its file `compiled`."""
+
+    artifact: Artifact
+    compiled: str
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The compiled model answers as the native one."""
+
+    proof: Proof
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """The first message to a host that is to find out what a manifest says of a version.
+
+    `table` is a file of rows, empty for none, and `target` the column in it that is to be
+    predicted. Golden samples are written to `samples`: rows of the table, or made-up ones
+    where `makes_up` or there is no table.
+    """
+
+    artifact: Artifact
+    table: str
+    target: str
+    makes_up: bool
+    samples: str
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a version takes and answers. `types` has an entry for each of the columns.
+
+    `kind` is that of the manifest's outputs. `rows` is how many rows the table has, and
+    `golden` which of them are golden samples, counted from 1; empty where those are made up.
+    """
+
+    signature: Signature
+    types: tuple[str, ...]
+    kind: str
+    libraries: tuple[Library, ...]
+    metrics: tuple[Metric, ...]
+    rows: int
+    samples: int
+    golden: tuple[int, ...]
+    notes: tuple[str, ...]
+    why_native: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """To a host that has a version loaded: answer the rows of `table`, and write to `target`.
+
+    `form` names how: a table of `csv`, `jsonl` or `parquet` with the rows' own columns, or
+    `arrays` for a comparison. `truth` names the column that is compared with, if any. At most
+    `most_rows` are read; 0 means all. `limit_seconds` is for each part of the table.
+    """
+
+    table: str
+    target: str
+    form: str
+    truth: str
+    wants_probabilities: bool
+    most_rows: int
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """So many rows are answered; `share` of the file was read."""
+
+    rows: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """All rows are answered and written.
+
+    `is_classes` tells that the answers are classes and not quantities, `is_text` that they are
+    texts, and `has_losses` that the log loss of each row is written.
+    """
+
+    rows: int
+    is_classes: bool
+    is_text: bool
+    has_losses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """To a host that has scored a table: answer `rows` of its first rows, each one alone."""
+
+    rows: int
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """The seconds that each row took."""
+
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """To a host with a version loaded: give these rows of a table, by numbers that rise from 1."""
+
+    table: str
+    rows: tuple[int, ...]
+    truth: str
+    limit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The inputs of each row, as a JSON object."""
+
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRefused:
     """The version does not work, or cannot be compiled; `code` is that of an error of ours."""
 
@@ -310,6 +466,9 @@ Message = (
     | WantAnswer
     | AdminCall
     | AdminAnswer
+    | AdminChunk
+    | AdminMore
+    | AdminStop
     | Fork
     | Forked
     | Exited
@@ -317,6 +476,17 @@ Message = (
     | Loaded
     | Compile
     | Compiled
+    | Prove
+    | Proven
+    | Describe
+    | Described
+    | Score
+    | Scoring
+    | Scored
+    | Clock
+    | Clocked
+    | Look
+    | Looked
     | LoadRefused
     | Peer
     | Batch

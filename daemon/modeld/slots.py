@@ -12,6 +12,7 @@ import mmap
 import os
 import tempfile
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -60,7 +61,8 @@ STATUSES = (
 _HISTOGRAM = len(BUCKETS) + 2  # one count per bucket, one above the last, the sum
 _SUM = _HISTOGRAM - 1
 _OUTCOMES = 2 * _HISTOGRAM
-_RELEASE = _HISTOGRAM * 2 + len(OUTCOMES) + len(ERROR_CODES) + 2
+_RELEASE = _HISTOGRAM * 2 + len(OUTCOMES) + len(ERROR_CODES) + 3
+_BATCHES, _ROWS, _IN_FLIGHT = _RELEASE - 3, _RELEASE - 2, _RELEASE - 1
 _GAUGES = 2
 _STALLS = _GAUGES
 _HTTP = _STALLS + _HISTOGRAM
@@ -116,6 +118,7 @@ class Slots:
         view = memoryview(self._map)
         self._counts = view.cast("Q")
         self._doubles = view.cast("d")
+        self._busy: set[int] = set()
 
     # Writing
 
@@ -144,8 +147,23 @@ class Slots:
 
     def batch(self, slot: int, rows: int) -> None:
         """Count a batch and its rows for the release at `slot`."""
-        self._counts[slot + _RELEASE - 2] += 1
-        self._counts[slot + _RELEASE - 1] += rows
+        self._counts[slot + _BATCHES] += 1
+        self._counts[slot + _ROWS] += rows
+
+    def note_in_flight(self, counts: Mapping[int, int]) -> None:
+        """Note how many requests of each release are being answered, by slot, and of no other."""
+        for slot in self._busy - counts.keys():
+            self._counts[slot + _IN_FLIGHT] = 0
+        for slot, count in counts.items():
+            self._counts[slot + _IN_FLIGHT] = count
+        self._busy = set(counts)
+
+    def clear_gauges(self) -> None:
+        """Forget what was true of a worker while it lived; its counts stay."""
+        self.set_lag(0.0)
+        self.set_connections(-1)
+        for index in range(release_capacity()):
+            self._counts[release_slot(index) + _IN_FLIGHT] = 0
 
     def set_lag(self, seconds: float) -> None:
         """Note how late the worker's loop is."""
@@ -165,6 +183,10 @@ class Slots:
         """Read the histogram that starts at `slot`."""
         end = slot + _HISTOGRAM - 1
         return Histogram(tuple(self._counts[slot:end]), self._doubles[end])
+
+    def has_seen(self, slot: int) -> bool:
+        """Tell whether the histogram that starts at `slot` has any observation."""
+        return any(self._counts[slot : slot + _SUM])
 
     def stalls(self) -> Histogram:
         """Read for how long the worker's loop was held up."""
@@ -186,7 +208,11 @@ class Slots:
 
     def batches(self, slot: int) -> tuple[int, int]:
         """Read the numbers of batches and of their rows of the release at `slot`."""
-        return self._counts[slot + _RELEASE - 2], self._counts[slot + _RELEASE - 1]
+        return self._counts[slot + _BATCHES], self._counts[slot + _ROWS]
+
+    def in_flight(self, slot: int) -> int:
+        """Read how many requests of the release at `slot` are being answered."""
+        return self._counts[slot + _IN_FLIGHT]
 
     @property
     def lag(self) -> float:

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from modeld.host.trial import try_out
-from modeld.runtimes.joblib import PickledModel
+from modeld.runtimes.native import NativeModel
 from tests.host.pickles import artifact_of
 
 
-def opened(folder: Path, estimator: Any) -> PickledModel:
+def opened(folder: Path, estimator: Any) -> NativeModel:
     """Give the native model with its whole signature."""
     path = folder / "model.pkl"
     path.write_bytes(pickle.dumps(estimator))
     model, _ = try_out(artifact_of(path, "pickle"), inplace_max=0)
-    assert isinstance(model, PickledModel)
+    assert isinstance(model, NativeModel)
     return model

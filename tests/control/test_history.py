@@ -1,6 +1,6 @@
 import pytest
 
-from modeld.control.history import Target, rollback_target
+from modeld.control.history import Target, is_step_back, rollback_target
 from modeld.control.ledger import Entry
 
 
@@ -81,3 +81,26 @@ def test_where_a_rollback_goes(
     changes: list[str], version: str | None, further: str | None
 ) -> None:
     assert rollback_target(entries(*changes)) == Target(version, further)
+
+
+@pytest.mark.parametrize(
+    ("version", "current", "lived", "committed", "is_back"),
+    [
+        pytest.param("v1", "v2", ["v1", "v2"], [], True, id="live before"),
+        pytest.param("v2", "v1", ["v1", "v2", "v1"], [], False, id="first live after"),
+        pytest.param("v1", "v2", ["v2"], ["v1", "v2"], True, id="committed before"),
+        pytest.param("v2", "v1", [], ["v1", "v2"], False, id="committed after"),
+        pytest.param("v3", "v2", ["v2"], ["v1", "v2"], False, id="new"),
+        pytest.param("v3", "v2", ["v2"], [], True, id="nobody knows"),
+        pytest.param("v3", "v2", [], [], True, id="nothing is known at all"),
+        pytest.param("v1", "v2", ["v1"], ["v2"], True, id="each known elsewhere"),
+    ],
+)
+def test_a_step_back_is_to_what_was_first_live_before(
+    version: str, current: str, lived: list[str], committed: list[str], is_back: bool
+) -> None:
+    assert is_step_back(version, current, lived, committed) is is_back
+
+
+def test_a_held_version_is_no_target() -> None:
+    assert rollback_target(entries("v0", "v1", "v2"), held=("v1",)) == Target("v0")

@@ -1,6 +1,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -103,12 +104,12 @@ def test_what_people_write_is_no_sql(ledger: Ledger) -> None:
     assert ledger.history("x' OR '1'='1") == ()
 
 
-@pytest.mark.parametrize("found", [2, 99, -1])
+@pytest.mark.parametrize("found", [3, 99, -1])
 def test_another_format_is_refused_and_left_alone(path: Path, found: int) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {found}")
 
-    with pytest.raises(ConfigError, match=f"has format {found}, this modeld reads 1"):
+    with pytest.raises(ConfigError, match=f"has format {found}, this modeld reads 2"):
         Ledger(path)
 
     with closing(sqlite3.connect(path)) as database:
@@ -167,3 +168,99 @@ def test_two_processes_may_read_and_write(ledger: Ledger, path: Path) -> None:
             == ["v1", "v2"]
             == [e.version for e in ledger.history()]
         )
+
+
+# The chain of the history
+
+
+def tampered(path: Path, statement: str) -> None:
+    """Change the file as somebody with the disk in hand would: without its triggers."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for verb in ("UPDATE", "DELETE"):
+            database.execute(f"DROP TRIGGER history_keeps_{verb}")
+        database.execute(statement)
+
+
+def test_an_untouched_history_is_whole(ledger: Ledger) -> None:
+    assert ledger.first_broken() is None
+
+    for number in range(3):
+        ledger.record(entry(f"v{number}"))
+
+    assert ledger.first_broken() is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        ("UPDATE history SET reason = 'no reason' WHERE number = 2", 2),
+        ("UPDATE history SET at = at + 1 WHERE number = 1", 1),
+        ("DELETE FROM history WHERE number = 2", 2),
+        ("DELETE FROM history WHERE number = 1", 1),
+        ("UPDATE history SET hash = 'x' WHERE number = 4", 4),
+    ],
+)
+def test_the_first_entry_that_was_changed_or_removed_is_named(
+    ledger: Ledger, path: Path, statement: str, broken: int
+) -> None:
+    for number in range(4):
+        ledger.record(entry(f"v{number}"))
+
+    tampered(path, statement)
+
+    assert ledger.first_broken() == broken
+
+
+@pytest.mark.parametrize("verb", ["UPDATE history SET actor = 'bob'", "DELETE FROM history"])
+def test_the_history_can_only_be_added_to(ledger: Ledger, verb: str) -> None:
+    ledger.record(entry("v1"))
+
+    with pytest.raises(RuntimeUnwritable, match="only be added to"):
+        ledger.database.write(verb)
+
+    assert [e.actor for e in ledger.history()] == ["ann"]
+
+
+def test_what_was_refused_is_told_apart_from_what_was_live(ledger: Ledger) -> None:
+    ledger.record(entry("v1"))
+    ledger.record(replace(entry("v2"), result="LoadFailed"))
+
+    assert [e.version for e in ledger.history()] == ["v1"]
+    assert [(e.version, e.result) for e in ledger.attempts()] == [
+        ("v1", "applied"),
+        ("v2", "LoadFailed"),
+    ]
+
+
+FORMAT_1 = """
+CREATE TABLE history (
+    number INTEGER PRIMARY KEY, at REAL NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
+    previous TEXT, digest TEXT NOT NULL, trigger TEXT NOT NULL, actor TEXT NOT NULL,
+    reason TEXT NOT NULL, generation INTEGER NOT NULL, blob TEXT NOT NULL);
+CREATE INDEX history_of_model ON history (model, number);
+CREATE TABLE first_digest (
+    model TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (model, version));
+CREATE TABLE last_good (
+    only INTEGER PRIMARY KEY CHECK (only = 1), blob TEXT NOT NULL, text BLOB NOT NULL,
+    at REAL NOT NULL);
+CREATE TABLE replaced_text (blob TEXT PRIMARY KEY, text BLOB NOT NULL, at REAL NOT NULL);
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO history VALUES (1, 12.5, 'default', 'v1', 'v0', 'sha256:0', 'admin', 'ann', '', 3, 'b');
+INSERT INTO history VALUES (2, 13.5, 'default', 'v2', 'v1', 'sha256:1', 'file', '', '', 4, 'c');
+INSERT INTO last_good VALUES (1, 'c', 'active: v2', 13.5);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(FORMAT_1)
+
+    with closing(Ledger(path)) as ledger:
+        ledger.record(entry("v3"))
+
+        assert [e.version for e in ledger.history()] == ["v1", "v2", "v3"]
+        assert ledger.first_broken() is None
+    tampered(path, "UPDATE history SET actor = 'bob' WHERE number = 1")
+    with closing(Ledger(path)) as ledger:
+        assert ledger.first_broken() == 1

@@ -11,9 +11,17 @@ from typing import Any, cast
 import pytest
 
 from modeld.control.changes import Cause, Gathered, Wish
+from modeld.control.committing import Committing
+from modeld.control.emergency import Emergency
+from modeld.control.holds import Hold, Holds
 from modeld.control.ledger import Entry, Ledger
-from modeld.control.operations import Changed, Operations, Running, SetActive
+from modeld.control.operations import Operations
 from modeld.control.progress import Applied
+from modeld.control.recording import Recording
+from modeld.control.requested import Changed, SetActive
+from modeld.control.running import Running
+from modeld.control.targets import WorkTreeTarget
+from modeld.control.tracking import WorkTreeTracking
 from modeld.desired.document import DesiredState, blob_id, parse
 from modeld.desired.file import StateDocument
 from modeld.domain import ModelVersion
@@ -62,9 +70,13 @@ class World:
         )
 
     def operations(self) -> Operations:
-        return Operations(
-            *(cast("Any", part) for part in (self, self, self.progress, self, self.ledger))
-        )
+        tracking = WorkTreeTracking(Path("/nowhere/active.yaml"))
+        holds = Holds(self.ledger.database)
+        target = WorkTreeTarget(tracking, branch="", pushes=False)
+        committing = Committing(self.ledger.database, "never", target)
+        emergency = Emergency(holds, self.ledger, tracking, committing)
+        parts = (self, self, self.progress, self, self.ledger, emergency)
+        return Operations(*(cast("Any", part) for part in parts))
 
     # As a repository
 
@@ -76,11 +88,18 @@ class World:
     # As a switch and its gathering
 
     @property
+    def recording(self) -> Recording:
+        return Recording(self.ledger, cast("Any", None))
+
+    @property
     def gathering(self) -> "World":
         return self
 
     def live_versions(self) -> dict[str, str]:
         return {"default": self.live} if self.live else {}
+
+    async def history(self, model: str) -> tuple[Entry, ...]:
+        return self.ledger.history(model)
 
     def digest_of_live(self, _model: str) -> str:
         return f"sha256:{self.live}"
@@ -108,6 +127,8 @@ class World:
             raise StateEmpty("state/active.yaml is empty")
         data = self.text.encode()
         return cast("StateDocument", SimpleNamespace(data=data, blob=blob_id(data)))
+
+    override = None
 
     async def change(
         self, text: str, *, expected: str | None, gathered: Gathered, cause: Cause
@@ -166,6 +187,28 @@ async def test_a_change_with_a_reason_is_in_a_hurry(
     await world.operations().set_active(request_)
 
     assert world.urgent[0] is is_urgent
+
+
+async def test_a_call_that_is_refused_is_written_down(world: World) -> None:
+    with pytest.raises(LoadFailed):
+        await world.operations().set_active(SetActive("broken", reason="try it", actor="ann"))
+
+    entry = world.ledger.attempts()[-1]
+    assert (entry.version, entry.previous, entry.result) == ("broken", "v1", "LoadFailed")
+    assert entry.reason == "broken: it does not open (asked for: try it)"
+    assert (entry.actor, entry.trigger) == ("ann", "admin")
+    assert world.ledger.history("default")[-1].version == "v1"
+
+
+@pytest.mark.parametrize(
+    "request_", [SetActive("v9"), SetActive("broken", dry_run=True), SetActive("no name!")]
+)
+async def test_a_slip_of_the_tongue_is_not_written_down(world: World, request_: SetActive) -> None:
+    before = world.ledger.attempts()
+    with pytest.raises(ModeldError):
+        await world.operations().set_active(request_)
+
+    assert world.ledger.attempts() == before
 
 
 async def test_a_rollback_is_in_a_hurry(world: World) -> None:
@@ -377,3 +420,30 @@ async def test_only_the_newest_operations_are_kept(world: World) -> None:
 
     assert running.find(started[0].id) is None
     assert running.find(started[-1].id) is started[-1]
+
+
+@pytest.mark.parametrize("was_held", [False, True])
+async def test_a_change_that_somebody_overtakes_leaves_the_holds_as_they_were(
+    world: World, was_held: bool
+) -> None:
+    world.text, world.live = "active: v2\n", "v2"
+    if was_held:
+        hold = Hold(0, "default", "v2", "", "v1", "ann", "slow", "", "", 1.0)
+        Holds(world.ledger.database).add(hold)
+    world.overtaken_by = ["active: v1\n"]
+
+    with pytest.raises(StateConflict):
+        await world.operations().set_active(to("v0", hold=True, expected_version="v2"))
+
+    found = [hold.version for hold in Holds(world.ledger.database).active]
+    assert found == (["v2"] if was_held else [])
+
+
+async def test_a_step_back_leaves_the_version_that_was_left_held(world: World) -> None:
+    await world.operations().set_active(to("v2"))
+
+    changed = await back(world, reason="slow", actor="ann")
+
+    assert changed.hold is not None
+    assert (changed.hold["version"], changed.hold["wanted"]) == ("v2", "v1")
+    assert [hold.reason for hold in Holds(world.ledger.database).active] == ["slow"]

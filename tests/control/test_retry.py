@@ -1,11 +1,17 @@
 import pytest
 
 from modeld import errors
-from modeld.control.retry import retry_pause
+from modeld.control.retry import is_on_its_way, retry_pause
 from modeld.errors import ModeldError
 from tests.http.test_errors import ALL, made
 
-ARRIVES = [errors.ArtifactNotReady, errors.LfsPointer, errors.VersionNotFound, errors.ModelNotFound]
+ARRIVES = [
+    errors.ArtifactNotReady,
+    errors.EnvironmentNotBuilt,
+    errors.LfsPointer,
+    errors.VersionNotFound,
+    errors.ModelNotFound,
+]
 DIED = [errors.HostDied, errors.LoadTimeout]
 BUSY = [kind for kind in ALL if issubclass(kind, errors.BusyError)]
 FINAL = [kind for kind in ALL if kind not in {*ARRIVES, *DIED, *BUSY}]
@@ -37,3 +43,20 @@ def test_what_is_busy_is_tried_again_with_growing_pauses(kind: type[ModeldError]
 @pytest.mark.parametrize("kind", FINAL)
 def test_everything_else_waits_for_another_text(kind: type[ModeldError]) -> None:
     assert pauses(kind, 2) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "waited", "is_early"),
+    [
+        (errors.ArtifactNotReady, 0.0, True),
+        (errors.LfsPointer, 599.0, True),
+        (errors.VersionNotFound, 599.0, True),
+        (errors.ArtifactNotReady, 600.0, False),
+        (errors.LoadFailed, 0.0, False),
+        (errors.Invalid, 0.0, False),
+    ],
+)
+def test_what_may_still_arrive_has_ten_minutes(
+    kind: type[ModeldError], waited: float, is_early: bool
+) -> None:
+    assert is_on_its_way(made(kind), waited) is is_early

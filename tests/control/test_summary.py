@@ -39,6 +39,7 @@ def refused(error: ModeldError) -> Facts:
         pytest.param(
             replace(FINE, since=NOW - 90_000), "Serving v1 since 2023-11-13 21:13.", "", id="old"
         ),
+        pytest.param(replace(FINE, since=0.0), "Serving v1.", "", id="not yet written down"),
         pytest.param(
             replace(FINE, live=None, sync="Progressing", wanted=None),
             "Serving nothing. Loading the wish.",
@@ -50,6 +51,71 @@ def refused(error: ModeldError) -> Facts:
             "Serving v1 since 22:12. Loading v2.",
             "",
             id="loading",
+        ),
+        pytest.param(
+            replace(
+                FINE,
+                sync="Held",
+                reason="VersionHeld",
+                held="modeld unhold v2",
+                error=errors.VersionHeld("v2 was rolled back by ann (slow)"),
+            ),
+            "Serving v1 since 22:12. state/active.yaml asks for v2, "
+            "which was rolled back by ann (slow).",
+            "modeld unhold v2",
+            id="held",
+        ),
+        pytest.param(
+            replace(FINE, sync="Overridden", reason="NotWritable"),
+            "Serving v1 since 22:12. state/active.yaml asks for something else "
+            "and could not be written.",
+            "let git say the same, or let the file decide: modeld unhold VERSION",
+            id="overridden",
+        ),
+        *(
+            pytest.param(
+                replace(FINE, sync="OutOfSync", reason=reason, git=git),
+                f"Serving v1 since 22:12. {sentence}",
+                advice,
+                id=reason,
+            )
+            for reason, git, sentence, advice in (
+                (
+                    "Uncommitted",
+                    "",
+                    "state/active.yaml is not committed.",
+                    "git commit -m 'Say why' -- state/active.yaml",
+                ),
+                (
+                    "PendingPush",
+                    "no network.",
+                    "The change is being brought into git: no network.",
+                    "wait, or look at the remote: git fetch",
+                ),
+                (
+                    "PendingCommit",
+                    "",
+                    "The change is being brought into git.",
+                    "wait, or end the git command that is at work",
+                ),
+                (
+                    "Conflict",
+                    "it is on emergency/x",
+                    "Git did not take the change: it is on emergency/x.",
+                    "git fetch, and merge the emergency branch or commit another wish",
+                ),
+            )
+        ),
+        pytest.param(
+            replace(
+                FINE,
+                sync="OutOfSync",
+                reason="GitUnavailable",
+                error=errors.GitUnavailable("git fetch: no route"),
+            ),
+            "Serving v1 since 22:12. The remote is not followed: git fetch: no route.",
+            "git ls-remote, from this machine; it is tried again",
+            id="remote down",
         ),
         pytest.param(
             replace(FINE, sync="Frozen"),
@@ -91,7 +157,9 @@ def refused(error: ModeldError) -> Facts:
             id="a file that may still come",
         ),
         pytest.param(
-            replace(refused(errors.BytesChanged("v2 has other bytes")), is_fallback=True),
+            replace(
+                refused(errors.BytesChanged("v2 has other bytes")), fallback="the last good version"
+            ),
             "Serving v1 since 22:12, the last good version. state/active.yaml asks for v2: "
             "v2 has other bytes.",
             "git checkout -- models/v2",
@@ -143,3 +211,11 @@ def test_what_is_wanted_may_be_unknown(kind: type[ModeldError]) -> None:
     facts = replace(refused(made(kind)), wanted=None)
 
     assert "None" not in summarise(facts, NOW) + advise(facts)
+
+
+def test_a_question_ends_with_its_own_mark() -> None:
+    error = errors.Invalid("unknown key 'activ'; did you mean 'active'?", 1)
+
+    sentence = summarise(replace(FINE, sync="Invalid", reason="Invalid", error=error), NOW)
+
+    assert sentence.endswith("did you mean 'active'?")

@@ -396,7 +396,7 @@ def test_a_lock_that_is_never_released_does_not_hang_a_writer(
 
     with (
         lock_held_by_another_process(lock),
-        pytest.raises(StateNotWritable, match="another modeld process"),
+        pytest.raises(StateConflict, match="another modeld process"),
     ):
         file.write(V2, expected=BLOB_1)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeld.domain import Artifact
-from modeld.host.process import describe
+from modeld.host.failures import describe
 from modeld.messages import Batch, Commit, Load, Loaded, LoadRefused
 from tests.host.conftest import HostProcess, NurseryProcess, Talk, answers_in, ask
 from tests.host.pickles import FIRST, on_trigger, write_model, write_source

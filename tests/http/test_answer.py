@@ -64,3 +64,11 @@ def test_the_date_is_written_anew_each_second(monkeypatch: pytest.MonkeyPatch) -
         b"Sun, 06 Nov 1994 08:49:37 GMT",
         b"Sun, 06 Nov 1994 08:49:38 GMT",
     ]
+
+
+def test_an_answer_that_says_nothing_is_new_has_no_length() -> None:
+    """It would be the length of what the client has, which is not known here."""
+    data = render(304, "abc", {"ETag": '"x"'}, b"")
+
+    assert b"Content-Length" not in data
+    assert data.endswith(b"\r\n\r\n")

@@ -282,3 +282,34 @@ def test_a_local_caller_must_be_the_user_of_the_server(
     )
 
     assert judge(access, LOCAL) is verdict
+
+
+@pytest.mark.parametrize(
+    ("origin", "verdict"),
+    [
+        ("http://models.lan:8000", None),
+        ("https://MODELS.lan:8000", None),
+        ("http://models.lan", CrossSite),
+        ("http://evil.example:8000", CrossSite),
+        ("null", CrossSite),
+    ],
+)
+def test_with_a_token_our_page_may_have_any_name(
+    origin: str, verdict: type[AccessError] | None
+) -> None:
+    """Who made the name lead here by a trick has no token."""
+    caller = having(authorization=f"Bearer {TOKEN}", origin=origin, host="models.lan:8000")
+
+    assert judge(with_token(), caller) is verdict
+
+
+def test_a_public_url_is_the_only_other_name() -> None:
+    caller = having(authorization=f"Bearer {TOKEN}", origin="http://models.lan", host="models.lan")
+
+    assert judge(with_token("https://models.example.org"), caller) is CrossSite
+
+
+def test_without_a_token_a_name_that_was_asked_for_is_not_enough() -> None:
+    caller = having(origin="http://attacker.example", host="attacker.example")
+
+    assert judge(local_only(), caller) is CrossSite

@@ -34,15 +34,24 @@ STATUSES = {
     408: ["BodyTimeout"],
     409: [
         *("WishError", "StateMissing", "StateEmpty", "StateUnreadable", "Invalid"),
-        *("NewerSchema", "StateConflict", "Superseded", "Refused"),
+        *("NewerSchema", "StateConflict", "VersionHeld", "Superseded", "Refused"),
+        *("GitError", "GitDiverged", "GitDetached", "GitConflict", "GitUnverified"),
+        "GitUrlRefused",
     ],
     412: ["PreconditionFailed"],
     413: ["TooManyRows", "BodyTooLarge"],
     415: ["UnsupportedContentEncoding", "UnsupportedCharset", "UnsupportedMediaType"],
     417: ["UnsupportedExpectation"],
     422: [
-        *("VersionError", "InvalidVersionName", "ArtifactNotReady", "LfsPointer"),
+        *(
+            "VersionError",
+            "InvalidVersionName",
+            "ArtifactNotReady",
+            "EnvironmentNotBuilt",
+            "LfsPointer",
+        ),
         *("ManifestInvalid", "DigestMismatch", "BytesChanged", "NotTrusted", "UnknownFormat"),
+        *("VersionExists", "RepositoryNotWritable"),
         *(
             "LoadFailed",
             "HostDied",
@@ -53,7 +62,7 @@ STATUSES = {
             "WrongShape",
         ),
         *("MissingField", "UnknownField", "ConflictingFields", "EmptyBatch", "OutOfRange"),
-        *("NoProbabilities", "InvalidParameter"),
+        *("NoProbabilities", "InvalidParameter", "TableInvalid"),
     ],
     431: ["HeadersTooLarge"],
     500: [
@@ -61,8 +70,8 @@ STATUSES = {
         "InternalError",
     ],
     503: [
-        *("BusyError", "NotReady", "Overloaded", "Draining", "PublishFailed"),
-        *("RuntimeUnwritable", "StateNotWritable"),
+        *("BusyError", "NotReady", "Overloaded", "TooManyStreams", "Draining", "PublishFailed"),
+        *("RuntimeUnwritable", "StateNotWritable", "GitUnavailable"),
     ],
     504: ["DeadlineExceeded", "LoadTimeout", "WaitTimeout"],
 }

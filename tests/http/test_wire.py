@@ -341,12 +341,8 @@ def test_one_row_in_a_list_is_answered_by_a_list() -> None:
 
 # Texts beside numbers
 
-MIXED = Signature(
-    width=2,
-    columns=(InputColumn("age"), InputColumn("city", is_text=True)),
-    nullable=(True, True),
-    precision=32,
-    is_mixed=True,
+MIXED = Signature(width=2, nullable=(True, True), precision=32).with_columns(
+    (InputColumn("age"), InputColumn("city", is_text=True))
 )
 
 
@@ -394,3 +390,68 @@ def test_a_text_or_a_number_in_the_wrong_place_is_refused(
         decode(json.dumps({"features": features}).encode(), MIXED, 10)
 
     assert says in str(caught.value)
+
+
+# What is known of each column
+
+TYPED = Signature(width=3, nullable=(False, False, True)).with_columns(
+    (
+        InputColumn("age", type="uint8"),
+        InputColumn("id", is_used=False),
+        InputColumn("member", type="bool"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("features", "cells"),
+    [
+        ([40, 1, True], [40.0, None, 1.0]),
+        ([40.0, "a7", 0], [40.0, None, 0.0]),
+        ({"member": False, "age": 255}, [255.0, None, 0.0]),
+        ({"member": None, "age": 0, "id": [1]}, [0.0, None, None]),
+    ],
+)
+def test_columns_take_their_type_and_what_is_not_used_takes_anything(
+    features: Any, cells: list[float | None]
+) -> None:
+    row = plain(rows_of({"features": features}, TYPED))[0]
+
+    assert [None if math.isnan(cell) else cell for cell in row] == cells
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "says"),
+    [
+        ([1.5, 1, 1], WrongType, '("age"): expected a whole number from 0 to 255, found 1.5'),
+        ([256, 1, 1], WrongType, "expected a whole number from 0 to 255, found 256"),
+        ([-1, 1, 1], WrongType, "found -1"),
+        ([True, 1, 1], WrongType, "found a truth value"),
+        ([1, 1, 2], WrongType, '("member"): expected a truth value, or 0 or 1, found 2'),
+        ({"age": 1, "id": 1}, MissingField, 'column "member" is missing'),
+        ({"age": 1, "member": 1, "idd": 1}, UnknownField, 'unknown column "idd" (did you mean'),
+    ],
+)
+def test_what_is_not_of_the_type_of_its_column_is_refused(
+    features: Any, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error) as caught:
+        rows_of({"features": features}, TYPED)
+
+    assert says in str(caught.value)
+
+
+def test_whole_numbers_that_a_float_cannot_tell_apart_are_refused() -> None:
+    signature = Signature(width=1).with_columns((InputColumn("id", type="int64"),))
+
+    assert plain(rows_of({"features": [2**53]}, signature)) == [[2.0**53]]
+    with pytest.raises(WrongType, match="to 9,007,199,254,740,992, found"):
+        rows_of({"features": [2**53 + 1]}, signature)
+
+
+def test_further_keys_are_ignored_where_the_manifest_says_so() -> None:
+    row = {"age": 1, "size": 2, "id": "a7"}
+
+    assert plain(rows_of({"features": row}, replace(NAMED, ignores_extra=True))) == [[1.0, 2.0]]
+    with pytest.raises(UnknownField, match='unknown column "id"'):
+        rows_of({"features": row}, NAMED)

@@ -17,6 +17,7 @@ from modeld.repository.manifest import (
     Manifest,
     Threshold,
     Trained,
+    parse_manifest,
     read_manifest,
 )
 from modeld.repository.samples import Samples, read_samples
@@ -34,6 +35,7 @@ environment: requirements.txt
 inputs:
   - {{name: sepal_length, type: float64, nullable: true}}
   - {{name: no}}
+extra_inputs: ignore
 outputs:
   kind: classes
   classes: [0, 1, no, "2", 1.5, true, null]
@@ -46,6 +48,7 @@ trained:
   metrics: {{accuracy: 0.97, loss: -1e-3}}
 batching: false
 compile: required
+trusted: [sklearn.tree._tree.Tree]
 x-owner: [{{anything: goes}}]
 """
 
@@ -83,8 +86,8 @@ def test_everything_that_a_manifest_says_is_read(tmp_path: Path) -> None:
         ),
         code=("features.py", "lib/more.py"),
         environment="requirements.txt",
-        columns=(InputColumn("sepal_length", nullable=True), InputColumn("no")),
-        types=("float64", ""),
+        columns=(InputColumn("sepal_length", nullable=True, type="float64"), InputColumn("no")),
+        ignores_extra=True,
         rank=1,
         kind="classes",
         classes=(0, 1, "no", "2", 1.5, True, None),
@@ -92,6 +95,7 @@ def test_everything_that_a_manifest_says_is_read(tmp_path: Path) -> None:
         samples="samples.json",
         batching=False,
         compile="required",
+        trusted=("sklearn.tree._tree.Tree",),
         trained=Trained(
             at="2026-01-02T03:04:05Z",
             commit="0123",
@@ -127,6 +131,9 @@ def test_the_rank_may_be_given(tmp_path: Path) -> None:
     [
         ("format: pmml", "line 1: format: expected one of joblib, pickle"),
         ("formt: onnx", "line 1: formt: unknown key; did you mean format?"),
+        ("trusted: ['a b']", "line 1: trusted[0]: expected the full name of a type"),
+        ("trusted: true", "line 1: trusted: expected a list"),
+        ("extra_inputs: yes", "line 1: extra_inputs: expected one of refuse, ignore"),
         ("zzz: 1", "line 1: zzz: unknown key; known are format"),
         ("format: onnx\nformat: onnx", 'line 2: the key "format" is given twice'),
         ("format: onnx\n---\nformat: onnx", "line 2: a second document"),
@@ -143,6 +150,8 @@ def test_the_rank_may_be_given(tmp_path: Path) -> None:
         ("a: b: c", "line 1: mapping values"),
         ("\tformat: onnx", "line 1"),
         ("hosts: 0", "hosts: expected 1 to 64, found 0"),
+        ("max_memory: lots", "max_memory: "),
+        ("max_memory: 511MiB", "max_memory: expected at least 512MiB"),
         ("hosts: 65", "hosts: expected 1 to 64, found 65"),
         ("batching: yes", 'batching: expected one of true, false, found "yes"'),
         ("compile: always", "compile: expected one of auto, never, required"),
@@ -158,7 +167,7 @@ def test_the_rank_may_be_given(tmp_path: Path) -> None:
         ("files: {m.pkl: {size: 1, sha256: 12}}", "expected 64 hexadecimal digits"),
         (f"files: {{m.pkl: {{size: 1, sha256: {SHA}, md5: 0}}}}", "md5: unknown key"),
         (f"files: {{m.pkl: {FILE}, m.pkl: {FILE}}}", 'the key "m.pkl" is given twice'),
-        (f"files: {{m.py: {FILE}}}\ncode: [m.py]", "m.py is named twice"),
+        (f"files: {{m.py: {FILE}}}\nsamples: m.py", "m.py is named twice"),
         ("code: [a.py, a.py]", "a.py is named twice"),
         ("code: [a.json]\nsamples: a.json", "a.json is named twice"),
         ("code: a.py", 'code: expected a list, found "a.py"'),
@@ -194,6 +203,21 @@ def test_what_breaks_a_rule_is_refused_by_line_and_entry(
     assert str(caught.value).startswith("v2/model.yaml")
     assert problem in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_code_may_be_listed_with_its_digest() -> None:
+    listed = f"files: {{m.pkl: {FILE}, a.py: {FILE}}}\ncode: [a.py]"
+
+    manifest = parse_manifest("v1", listed.encode())
+
+    assert manifest.paths() == ("m.pkl", "a.py")
+    assert manifest.is_pinned
+
+
+def test_code_without_a_digest_is_not_pinned() -> None:
+    manifest = parse_manifest("v1", f"files: {{m.pkl: {FILE}}}\ncode: [a.py]".encode())
+
+    assert not manifest.is_pinned
 
 
 @pytest.mark.parametrize(

@@ -289,3 +289,10 @@ def test_a_listing_knows_what_it_contains(tmp_path: Path) -> None:
     assert ModelVersion("churn", "v1") in listing
     assert ModelVersion("churn", "v2") not in listing
     assert "v1" not in listing
+
+
+def test_the_path_of_what_is_listed_is_its_folder(tmp_path: Path) -> None:
+    repository = grow(tmp_path, "v1/m.pkl", "churn/v7/m.pkl")
+
+    for version in (ModelVersion(DEFAULT_MODEL, "v1"), ModelVersion("churn", "v7")):
+        assert repository.path(version) == repository.folder(version)

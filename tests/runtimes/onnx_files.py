@@ -92,6 +92,31 @@ def whole_numbers() -> Any:
     return build([node], [value("x", INT64, ["n", 2])], [value("y", INT64, ["n", 2])])
 
 
+def identity(kind: int, shape: Sequence[int | str]) -> Any:
+    """Gives back what it is given."""
+    node = helper.make_node("Identity", ["x"], ["y"])
+    return build([node], [value("x", kind, shape)], [value("y", kind, shape)])
+
+
+def mixed_columns() -> Any:
+    """Half of the number where the text is `a`, the number itself for other texts."""
+    nodes = [
+        helper.make_node(
+            "LabelEncoder",
+            ["word"],
+            ["factor"],
+            domain="ai.onnx.ml",
+            keys_strings=["a"],
+            values_floats=[0.5],
+            default_float=1.0,
+        ),
+        helper.make_node("Squeeze", ["size"], ["flat"]),
+        helper.make_node("Mul", ["factor", "flat"], ["y"]),
+    ]
+    inputs = [value("word", STRING, ["n"]), value("size", FLOAT, ["n", 1])]
+    return build(nodes, inputs, [value("y", FLOAT, ["n"])])
+
+
 def huge_constant(size: int = 1 << 29) -> Any:
     """A few bytes that become 2 GB."""
     shape = numpy_helper.from_array(np.array([size], np.int64), "shape")
@@ -119,6 +144,27 @@ def endless_loop(turns: int = 1 << 40) -> Any:
     node = helper.make_node("Loop", ["turns", "always", "x"], ["y"], body=body)
     shapes = [value("x", FLOAT, ["n", 2])], [value("y", FLOAT, ["n", 2])]
     return build([node], *shapes, [limit, always])
+
+
+def regression_in_a_branch() -> Any:
+    """The sum of a row's numbers, whose weights are inside of an `If`."""
+    model = regression()
+    weights = model.graph.initializer.pop()
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["w"], ["out"])], "branch", [], [value("out", DOUBLE, [2, 1])]
+    )
+    branch.initializer.append(weights)
+    always = numpy_helper.from_array(np.array(True), "always")
+    model.graph.initializer.append(always)
+    node = helper.make_node("If", ["always"], ["w"], then_branch=branch, else_branch=branch)
+    model.graph.node.insert(0, node)
+    return model
+
+
+def weights_of(model: Any) -> Any:
+    """Give the tensor that `regression` multiplies with, wherever it is."""
+    node = model.graph.node[0]
+    return (node.attribute[0].g if node.op_type == "If" else model.graph).initializer[0]
 
 
 def external(tensor: Any, location: str = "weights.bin") -> Any:

@@ -3,15 +3,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfTransformer,
+    TfidfVectorizer,
+)
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from modeld.domain import InputColumn
-from modeld.runtimes.columns import find_texts, takes_frames, to_frame, to_table
+from modeld.runtimes.columns import (
+    as_categories,
+    find_texts,
+    find_unused,
+    order_columns,
+    takes_frames,
+    takes_texts,
+    to_frame,
+    to_table,
+)
 
 FRAME = pd.DataFrame(
     {"age": [1.0, 2.0, 3.0], "city": ["Rome", "Oslo", "Rome"], "note": ["so so", "good", "bad"]}
@@ -55,6 +73,57 @@ def test_what_chooses_no_columns_has_no_texts() -> None:
     assert not takes_frames(model)
 
 
+WORDS = make_pipeline(CountVectorizer(), LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        (WORDS, True),
+        (make_pipeline("passthrough", HashingVectorizer(), LogisticRegression()), True),
+        (make_pipeline(make_pipeline(CountVectorizer(), TfidfTransformer()), Ridge()), True),
+        (make_pipeline(FeatureUnion([("a", TfidfVectorizer()), ("b", WORDS[:1])]), Ridge()), True),
+        (GridSearchCV(WORDS, {"logisticregression__C": [1, 2]}), True),
+        (CalibratedClassifierCV(WORDS), True),
+        (LogisticRegression(), False),
+        (make_pipeline(StandardScaler(), LogisticRegression()), False),
+        (make_pipeline(CountVectorizer(input="filename"), Ridge()), False),
+        (make_pipeline(FeatureUnion([("a", TfidfVectorizer()), ("b", PCA())]), Ridge()), False),
+    ],
+)
+def test_a_vectorizer_that_comes_first_takes_texts(model: Any, takes: bool) -> None:
+    assert takes_texts(model) is takes
+
+
+def test_what_wraps_a_fitted_text_model_is_looked_through() -> None:
+    texts, labels = ["good film", "bad film"] * 5, [1, 0] * 5
+    model = VotingClassifier([("a", CalibratedClassifierCV(WORDS, cv=2))]).fit(texts, labels)
+
+    assert takes_texts(model)
+
+
+@pytest.mark.parametrize(
+    ("transformers", "unused"),
+    [
+        ([("a", StandardScaler(), ["age"])], {"city", "note"}),
+        ([("a", StandardScaler(), [0]), ("b", "drop", [1, 2])], {"city", "note"}),
+        ([("a", StandardScaler(), ["age"]), ("b", OneHotEncoder(), ["city"])], {"note"}),
+        ([("a", StandardScaler(), ["age"]), ("b", "drop", ["age", "note"])], {"city", "note"}),
+        ([("a", OneHotEncoder(), ["age", "city", "note"])], set()),
+    ],
+)
+def test_columns_that_are_dropped_are_found(transformers: Any, unused: set[str]) -> None:
+    assert find_unused(fitted(*transformers), NAMES) == unused
+
+
+def test_columns_are_put_in_the_order_that_the_model_knows() -> None:
+    a, b = InputColumn("a", type="int8"), InputColumn("b")
+
+    assert order_columns((a, b), ["b", "a"]) == (b, a)
+    assert order_columns((a, b), ["b", "c"]) == (a, b)
+    assert order_columns((), ["b", "a"]) == ()
+
+
 @pytest.mark.parametrize(
     ("columns", "takes"), [(["age"], True), ("note", True), ([0], False), (slice(0, 1), False)]
 )
@@ -65,12 +134,18 @@ def test_columns_chosen_by_name_take_a_frame(columns: Any, takes: bool) -> None:
 
 
 def test_a_frame_has_numbers_and_texts() -> None:
-    columns = (InputColumn("age"), InputColumn("city", is_text=True))
+    columns = (
+        InputColumn("age"),
+        InputColumn("city", is_text=True),
+        InputColumn("rooms", type="int8"),
+        InputColumn("stars", type="int8"),
+    )
 
-    frame = to_frame(to_table([[1, "Rome"], [float("nan"), None]]), columns)
+    frame = to_frame(to_table([[1, "Rome", 2.0, 3.0], [float("nan"), None, 1.0, None]]), columns)
 
     assert frame["age"].dtype == np.float64
     assert np.isnan(frame["age"][1])
+    assert (frame["rooms"].dtype, frame["stars"].dtype) == (np.int8, np.float64)
     assert frame["city"][0] == "Rome"
     assert pd.isna(frame["city"][1])
 
@@ -79,3 +154,9 @@ def test_a_table_keeps_each_cell() -> None:
     table = to_table([[1.5, "a"], [None, "b"]])
 
     assert table.tolist() == [[1.5, "a"], [None, "b"]]
+
+
+def test_texts_become_categories_for_those_who_want_them() -> None:
+    frame = as_categories(pd.DataFrame({"age": [1.0], "is_new": [True], "city": ["Rome"]}))
+
+    assert [str(kind) for kind in frame.dtypes] == ["float64", "bool", "category"]

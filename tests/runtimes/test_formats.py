@@ -10,7 +10,7 @@ import pytest
 from modeld.domain import Artifact, ModelVersion
 from modeld.errors import LoadFailed, UnknownFormat
 from modeld.runtimes.formats import SUFFIXES, detect, executes_code, open_model
-from modeld.runtimes.joblib import PickledModel
+from modeld.runtimes.native import NativeModel
 from modeld.runtimes.onnx import OnnxModel
 from tests.runtimes import onnx_files
 
@@ -104,8 +104,15 @@ def test_the_manifest_may_not_say_otherwise(
             found(tmp_path, PICKLE, "model.pkl", wanted)
 
 
-def test_only_onnx_runs_no_code() -> None:
-    assert {name for name in SUFFIXES.values() if not executes_code(name)} == {"onnx"}
+def test_pickles_alone_run_code() -> None:
+    runs = {name for name in SUFFIXES.values() if executes_code(name)}
+
+    assert runs == {"pickle", "joblib"}
+
+
+def test_a_skops_file_may_run_what_its_manifest_trusts() -> None:
+    assert not executes_code("skops", ["sklearn.tree._tree.Tree"])
+    assert executes_code("skops", ["sklearn.tree._tree.Tree", "os.system"])
 
 
 def artifact(path: Path, format_name: str) -> Artifact:
@@ -117,8 +124,8 @@ def test_each_format_has_its_runtime(tmp_path: Path) -> None:
     pickled.write_bytes(pickle.dumps(Constant()))
     onnx.write_bytes(ONNX)
 
-    assert isinstance(open_model(artifact(pickled, "pickle")), PickledModel)
-    assert isinstance(open_model(artifact(pickled, "joblib")), PickledModel)
+    assert isinstance(open_model(artifact(pickled, "pickle")), NativeModel)
+    assert isinstance(open_model(artifact(pickled, "joblib")), NativeModel)
     assert isinstance(open_model(artifact(onnx, "onnx")), OnnxModel)
 
 
@@ -134,3 +141,36 @@ def test_no_other_loader_is_tried(tmp_path: Path, format_name: str) -> None:
 class Constant:
     def predict(self, rows: list[object]) -> list[int]:
         return [7] * len(rows)
+
+
+SAFE = (8).to_bytes(8, "little") + b"{      }"
+
+
+def test_a_folder_of_hugging_face_is_recognised(tmp_path: Path) -> None:
+    for name in ("model-1.safetensors", "model-2.safetensors"):
+        (tmp_path / name).write_bytes(SAFE)
+    names = ["config.json", "model-1.safetensors", "model-2.safetensors", "tokenizer.json"]
+
+    assert detect(tmp_path, names) == ("transformers", tmp_path)
+    assert detect(tmp_path, [*names, "onnx/model.onnx"], "transformers")[0] == "transformers"
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "says"),
+    [
+        (["m.safetensors"], None, "without a config.json beside it"),
+        (["m.safetensors", "config.json"], "onnx", "model.yaml says onnx"),
+        (["m.safetensors", "config.json", "m.onnx"], None, "several models"),
+        (["pickled.safetensors", "config.json"], None, "is not a safetensors file"),
+        (["pytorch_model.bin", "config.json"], None, r"weights are pickles \(\.bin\)"),
+        (["pytorch_model.bin", "config.json"], "transformers", r"weights are pickles \(\.bin\)"),
+    ],
+)
+def test_a_folder_that_is_none_of_hugging_face_is_refused(
+    tmp_path: Path, names: list[str], wanted: str | None, says: str
+) -> None:
+    (tmp_path / "m.safetensors").write_bytes(SAFE)
+    (tmp_path / "pickled.safetensors").write_bytes(PICKLE * 4)
+
+    with pytest.raises(UnknownFormat, match=says):
+        detect(tmp_path, names, wanted)

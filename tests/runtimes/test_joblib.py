@@ -122,3 +122,31 @@ def test_a_class_from_a_notebook_is_explained(tmp_path: Path) -> None:
 
     with pytest.raises(LoadFailed, match="notebook or script must be importable"):
         open_pickle(artifact)
+
+
+def test_a_host_predicts_with_one_thread(tmp_path: Path) -> None:
+    """Whatever the training was told: threads make a lone row slower."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+
+    forest = RandomForestClassifier(2, n_jobs=-1).fit([[0.0], [1.0]], [0, 1])
+
+    model = open_pickle(artifact_of(tmp_path, make_pipeline(forest)))
+
+    assert model.estimator[0].n_jobs == 1
+
+
+def test_the_manifest_names_as_many_columns_as_there_are(tmp_path: Path) -> None:
+    columns = (InputColumn("a"), InputColumn("b"))
+
+    with pytest.raises(LoadFailed, match=r"model.yaml names 2 inputs, the model takes 3"):
+        signature(tmp_path, Model(n_features_in_=3), columns=columns)
+
+
+def test_columns_that_the_manifest_types_are_put_in_the_model_s_order(tmp_path: Path) -> None:
+    columns = (InputColumn("b", type="int8"), InputColumn("a"))
+
+    found = signature(tmp_path, Model(feature_names_in_=["a", "b"]), columns=columns)
+
+    assert [column.name for column in found.columns] == ["a", "b"]
+    assert not found.is_plain

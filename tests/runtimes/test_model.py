@@ -10,7 +10,7 @@ from modeld.domain import Signature
 from modeld.errors import ModelOutputInvalid
 from modeld.http.wire import Predictions, Rows, encode
 from modeld.messages import Values
-from modeld.runtimes.model import as_array, as_scalars, pack, unpack
+from modeld.runtimes.model import as_array, as_scalars, first_line, pack, unpack
 
 
 def through(answer: Any, rows: int) -> list[Any]:
@@ -45,6 +45,8 @@ class Unwilling:
         pytest.param(np.array(["a", None], object), ["a", None], id="objects"),
         pytest.param([[1, 2], [3, 4]], [[1, 2], [3, 4]], id="lists"),
         pytest.param(np.array([[1.5], [2.5]]), [1.5, 2.5], id="a matrix of one column"),
+        pytest.param([[[1], [2]], [[3], [4]]], [[[1], [2]], [[3], [4]]], id="three dimensions"),
+        pytest.param(np.array([np.int64(1), "a"], object), [1, "a"], id="numpy's scalars"),
         pytest.param(np.array([[1, 2], [3, 4]]).T, [[1, 3], [2, 4]], id="in column order"),
         pytest.param([{"a": 1}, {"b": [2]}], [{"a": 1}, {"b": [2]}], id="dictionaries"),
         pytest.param((1, 2), [1, 2], id="a tuple"),
@@ -68,9 +70,10 @@ def test_answers_arrive_as_the_model_gave_them(answer: Any, expected: list[Any])
         pytest.param({1, 2}, id="a set"),
         pytest.param([1], id="too few"),
         pytest.param([1, 2, 3], id="too many"),
-        pytest.param([[[1]], [[2]]], id="three dimensions"),
         pytest.param([[1, 2], [3]], id="ragged"),
         pytest.param([1.0, float("nan")], id="NaN"),
+        pytest.param(np.array([np.float32("nan"), "a"], object), id="NaN among numpy's scalars"),
+        pytest.param(np.array([np.datetime64("2026-01-01"), 1], object), id="a date among others"),
         pytest.param([1.0, float("-inf")], id="infinity"),
         pytest.param(np.array([1, np.longdouble("1e4000")]), id="infinite when shortened"),
         pytest.param(np.array([1.0, float("nan")], object), id="NaN among objects"),
@@ -159,3 +162,10 @@ def test_packing_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert through(np.array([1e-300, 2], np.longdouble), 2) == [1e-300, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("one\ntwo", "one"), ("", "ValueError"), ("x" * 999, "x" * 200)]
+)
+def test_an_error_is_shortened_to_a_line(text: str, line: str) -> None:
+    assert first_line(ValueError(text)) == line

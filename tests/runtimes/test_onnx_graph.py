@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modeld.errors import LoadFailed
-from modeld.runtimes.onnx_graph import inspect
+from modeld.runtimes.onnx_graph import check_external, inspect
 from tests.runtimes import onnx_files
 
 
@@ -90,3 +90,45 @@ def test_looking_into_a_file_reads_no_other(tmp_path: Path) -> None:
 
     assert not (tmp_path / "weights.bin").exists()
     assert inspect(path).obstacle
+
+
+@pytest.mark.parametrize(
+    ("location", "offset", "says"),
+    [
+        ("weights.bin", "0", ""),
+        ("weights.bin", "8", "outside of weights.bin"),
+        ("weights.bin", "-1", "outside of weights.bin"),
+        ("weights.bin", "many", "outside of weights.bin"),
+        ("other.bin", "0", "no file of this version"),
+        ("../weights.bin", "0", "no file of this version"),
+        ("/etc/passwd", "0", "no file of this version"),
+        ("", "0", "no file of this version"),
+    ],
+)
+@pytest.mark.parametrize("build", [onnx_files.regression, onnx_files.regression_in_a_branch])
+def test_weights_elsewhere_must_be_the_version_s_own(
+    tmp_path: Path, build: Callable[[], Any], location: str, offset: str, says: str
+) -> None:
+    (tmp_path / "v1").mkdir()
+    for folder in (tmp_path, tmp_path / "v1"):
+        (folder / "weights.bin").write_bytes(bytes(16))
+    model = build()
+    tensor = onnx_files.external(onnx_files.weights_of(model), location)
+    for key, text in (("offset", offset), ("length", "16")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, text
+    path = onnx_files.save(tmp_path / "v1" / "m.onnx", model)
+
+    if says:
+        with pytest.raises(LoadFailed, match=says):
+            check_external(path)
+    else:
+        check_external(path)
+
+
+def test_classes_are_in_the_order_of_the_probabilities(tmp_path: Path) -> None:
+    """A map by class has its keys in order."""
+    model = onnx_files.with_zip_map()
+    model.graph.node[0].attribute[-1].ints[:] = [20, 10]
+
+    assert inspect(onnx_files.save(tmp_path / "m.onnx", model)).classes == (10, 20)

@@ -99,7 +99,8 @@ class Lane:
         self.predictor = Predictor(limits, slots, self._want)
         self.predictor.snapshot = self._snapshot()
         self.routes = Routes(limits, slots, self.predictor, PassOn(lambda *_: None))
-        self.express = Counting(self.predictor, slots, limits.max_body)
+        self.routes.let_through()
+        self.express = Counting(limits, self.predictor, slots)
         self.connections = Connections(
             limits, self.routes.handle, lambda _: None, self.express if is_express else None
         )
@@ -474,7 +475,8 @@ async def test_a_half_closed_peer_gets_its_answers_in_both_lanes(
 async def test_every_answer_while_draining_closes_the_connection(both: tuple[Lane, Lane]) -> None:
     express, aiohttp = both
     for lane in both:
-        lane.routes.is_draining = lane.express.is_draining = True
+        lane.routes.drain()
+        lane.express.is_draining = True
 
     answers = await express.exchange(post())
 

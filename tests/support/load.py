@@ -21,6 +21,7 @@ class Seen:
     status: int
     version: str
     prediction: object
+    code: str = ""
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Load:
             end = time.monotonic()
             status = int(head.split(b" ", 2)[1])
             version, prediction = body.get("model_version", ""), body.get("prediction")
-            self.seen.append(Seen(start, end, status, version, prediction))
+            self.seen.append(Seen(start, end, status, version, prediction, body.get("code", "")))
             if headers.get("connection") == "close":
                 return
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.versions import write_onnx
+
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_SECONDS = 30.0
 T = TypeVar("T")
@@ -63,6 +65,9 @@ class Server:
         self.port = 0
         self.log = folder.parent / f"{folder.name}.log"
         self.expects_tracebacks = False
+        self.defaults = dict(DEFAULTS)
+        self.module: tuple[str, ...] = ("modeld",)
+        """What is run instead of modeld, with its first arguments."""
 
     # The folder
 
@@ -109,12 +114,12 @@ class Server:
     def launch(self, *arguments: str, **environment: str) -> None:
         """Start the process without waiting."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MODELD_")}
-        command = [sys.executable, "-m", "modeld", "serve", "--port", "0", *arguments]
+        command = [sys.executable, "-m", *self.module, "serve", "--port", "0", *arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=kept | DEFAULTS | environment,
+                env=kept | self.defaults | environment,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -148,6 +153,12 @@ class Server:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+        self.process, self.port = None, 0
+
+    def wait_for_end(self, seconds: float = 20.0) -> None:
+        """Wait until the control process has ended by itself."""
+        assert self.process is not None
+        self.process.wait(seconds)
         self.process, self.port = None, 0
 
     # Calls
@@ -184,6 +195,11 @@ class Server:
     def status(self) -> Any:
         return self.get("/admin/status").json
 
+    def is_settled(self) -> bool:
+        """Whether the file is served as it is, be it committed or not."""
+        sync = self.status()["sync"]
+        return bool(sync["status"] == "Synced" or sync["reason"] == "Uncommitted")
+
     def live(self) -> str | None:
         """Name the live version."""
         found: str | None = self.status()["models"]["default"]["active"]
@@ -202,7 +218,7 @@ class Server:
             env=kept | environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
 
@@ -249,12 +265,20 @@ def is_alive(pid: int) -> bool:
     return fields[0] not in "ZX"
 
 
-def make_server(folder: Path, versions: Sequence[str] = ("v1", "v2")) -> Server:
-    """Make a repository with the example versions and `active: v1`, committed."""
+def make_server(
+    folder: Path, versions: Sequence[str] = ("v1", "v2"), *, is_light: bool = False
+) -> Server:
+    """Make a repository with the example versions and `active: v1`, committed.
+
+    A light one has ONNX versions that sum a row in their place, and one worker: nothing
+    imports scikit-learn, so that it starts in half the time.
+    """
     folder.mkdir(parents=True)
     server = Server(folder)
     for version in versions:
-        shutil.copytree(ROOT / "models" / version, folder / "models" / version)
+        add_example(server.models, version, is_light=is_light)
+    if is_light:
+        server.defaults["MODELD_WORKERS"] = "1"
     server.models.mkdir(exist_ok=True)
     server.state.parent.mkdir()
     server.state.write_text("active: v1\n")
@@ -262,6 +286,15 @@ def make_server(folder: Path, versions: Sequence[str] = ("v1", "v2")) -> Server:
     server.git("add", "-A")
     server.git("commit", "-qm", "First state")
     return server
+
+
+def add_example(models: Path, version: str, name: str = "", *, is_light: bool) -> Path:
+    """Add an example version to a folder of versions, under another name if one is given."""
+    target = models / (name or version)
+    if is_light:
+        return write_onnx(target, producer=version)
+    shutil.copytree(ROOT / "models" / version, target)
+    return target
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import skops.io
 from onnx import TensorProto, helper
 from sklearn.linear_model import LinearRegression
 
@@ -61,8 +62,11 @@ def write_named(folder: Path) -> Path:
     return folder
 
 
-def write_onnx(folder: Path, operator: str = "ReduceSum") -> Path:
-    """Write an ONNX model that sums a row of four numbers, or one with another operator."""
+def write_onnx(folder: Path, operator: str = "ReduceSum", *, producer: str = "") -> Path:
+    """Write an ONNX model that sums a row of four numbers, or one with another operator.
+
+    Another `producer` makes other bytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = helper.make_tensor_value_info("rows", TensorProto.DOUBLE, [None, 4])
     answer = helper.make_tensor_value_info("answer", TensorProto.DOUBLE, [None])
@@ -77,7 +81,16 @@ def write_onnx(folder: Path, operator: str = "ReduceSum") -> Path:
         extra = [axes, repeats]
     graph = helper.make_graph(nodes, "sum", [rows], [answer], extra)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model.producer_name = producer
     onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+def write_skops(folder: Path) -> Path:
+    """Write a regression in a file that runs no code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = np.random.default_rng(0).normal(size=(20, 4))
+    skops.io.dump(LinearRegression().fit(rows, rows @ [1, 2, 4, 8]), folder / "model.skops")
     return folder
 
 

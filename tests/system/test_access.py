@@ -12,10 +12,13 @@ from tests.support.nginx import nginx_before
 from tests.support.raw import connected, request
 from tests.support.server import Answer, Server, cared_for, eventually, make_server
 
+pytestmark = pytest.mark.light
+
 ROW = {"features": [6.3, 2.8, 5.1, 1.5]}
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 TOKEN = "a-token-that-is-long-enough-to-be-one"
 JSON = {"Content-Type": "application/json"}
+PUBLIC = {"/", "/predict", "/healthz", "/readyz", "/metrics", "/badge.svg", "/ui"}
 DISGUISES = [
     *("/%61dmin/status", "//admin/status", "/predict/../admin/status", "/admin%2Fstatus"),
     *("/admin/./status", "/ADMIN/status", "/admin/status/", "/admin;/status", "/admin/status?x"),
@@ -53,7 +56,7 @@ def admin_paths(server: Server) -> list[str]:
     routes = server.get("/").json["routes"]
     paths = [path for path in routes if path.startswith("/admin")]
     assert {"/admin/status", "/admin/set-active-version", "/admin/rollback"} <= set(paths)
-    assert set(routes) - set(paths) == {"/", "/predict", "/healthz", "/readyz", "/metrics"}
+    assert set(routes) - set(paths) == PUBLIC
     return [path + "1" if path.endswith("/") else path for path in paths]
 
 
@@ -379,6 +382,7 @@ def test_a_server_behind_a_proxy_makes_a_token(repository: Server) -> None:
         assert repository.get("/admin/status", **headers).status == status
 
 
+@pytest.mark.native
 def test_a_server_for_everybody_serves_only_what_the_wish_names(repository: Server) -> None:
     repository.write_state("active: v1\nalso: [v2]\n")
     repository.start("--host", "0.0.0.0", MODELD_VERSIONS="auto")  # noqa: S104 - as above

@@ -1,12 +1,9 @@
 """Run the commands as people type them, with a server and without one."""
 
 import json
-import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +18,8 @@ from tests.support.versions import (
     write_samples,
     write_slow,
 )
+
+pytestmark = pytest.mark.light
 
 ROW = {"features": [6.3, 2.8, 5.1, 1.5]}
 
@@ -157,7 +156,10 @@ def test_rollback_goes_back_once(at_v1: Server) -> None:
     done = at_v1.command("rollback", "--reason", "p99")
     again = at_v1.command("rollback")
 
-    assert (done.returncode, done.stdout) == (0, "v1 is live (before: v2).\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "v1 is live (before: v2).\nv2 is held; to let a deploy bring it back: modeld unhold v2\n",
+    )
     assert again.returncode == 0
     assert again.stdout.startswith("v1 stays live: ")
     assert at_v1.live() == "v1"
@@ -441,6 +443,7 @@ def run_in_a_shell(line: str) -> object:
     return json.loads(done.stdout)
 
 
+@pytest.mark.native
 def test_serve_prints_what_is_live_and_a_line_that_works(repository: Server) -> None:
     repository.start()
 
@@ -487,59 +490,3 @@ def test_ctrl_c_ends_a_server_well(server: Server) -> None:
     server.process, server.port = None, 0
     eventually(lambda: not any(Path(f"/proc/{p}").exists() for p in family[1:]), "all ended")
     assert not (server.runtime / "server.json").exists()
-
-
-# Socket activation
-
-
-@pytest.fixture
-def passed() -> Iterator[socket.socket]:
-    """A socket that listens as systemd's would."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(100)
-        yield sock
-
-
-def launch_with(server: Server, sock: socket.socket) -> None:
-    """Start the server as systemd does: the socket is descriptor 3."""
-    script = f'exec 3<&{sock.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MODELD_")}
-    with server.log.open("ab") as log:
-        server.process = subprocess.Popen(
-            ["bash", "-c", script, "bash", sys.executable, "-m", "modeld", "serve"],
-            cwd=server.folder,
-            env=kept | {"MODELD_WORKERS": "2"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[sock.fileno()],
-        )
-    server.wait_until_up()
-
-
-def test_a_server_takes_the_socket_that_it_is_passed(
-    repository: Server, passed: socket.socket
-) -> None:
-    launch_with(repository, passed)
-    repository.wait_until_live("v1")
-
-    assert repository.port == passed.getsockname()[1]
-    assert len(repository.workers()) == 2
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: repository.predict(ROW), range(64)))
-    assert {answer.status for answer in answers} == {200}
-
-
-def test_a_passed_socket_outlives_the_server(repository: Server, passed: socket.socket) -> None:
-    launch_with(repository, passed)
-    repository.wait_until_live("v1")
-    port = repository.port
-    assert repository.stop() == 0
-
-    waiting = socket.create_connection(("127.0.0.1", port), timeout=60)
-    waiting.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    launch_with(repository, passed)
-
-    assert waiting.recv(100).startswith(b"HTTP/1.1 200 OK")
-    waiting.close()

@@ -137,7 +137,7 @@ def _type(commands: list[Command], demo: Demo) -> list[list[str]]:
 
 
 def test_the_demo_answers_what_the_readme_shows(demo: Demo) -> None:
-    _, commands = transcripts()
+    _, commands, _ = transcripts()
 
     answers = _type(commands, demo)
 
@@ -145,9 +145,17 @@ def test_the_demo_answers_what_the_readme_shows(demo: Demo) -> None:
     assert [(c.typed, a) for c, a in zip(commands, answers, strict=True)] == shown
 
 
+def test_a_model_is_added_as_the_readme_shows(demo: Demo) -> None:
+    *_, commands = transcripts()
+
+    answers = _type(commands, demo)
+
+    assert answers == [list(command.shown) for command in commands]
+
+
 def test_serving_prints_what_the_readme_shows(demo: Demo) -> None:
     """All but the time, and what stands for the log and the installation."""
-    [serve], _ = transcripts()
+    [serve], *_ = transcripts()
 
     printed = demo.printed.read_text().replace(demo.place, PLACE)
 

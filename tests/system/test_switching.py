@@ -4,11 +4,16 @@ import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.support.server import ROOT, Server, eventually
+
+pytestmark = pytest.mark.light
 
 ROW = {"features": [6.3, 2.8, 5.1, 1.5]}
 
 
+@pytest.mark.native
 def test_a_change_of_the_file_switches(server: Server) -> None:
     assert server.predict(ROW).json == {"prediction": 1, "model_version": "v1"}
 
@@ -41,7 +46,7 @@ def test_a_copy_that_was_still_going_on_is_tried_again_when_it_is_complete(serve
     path.write_bytes(data)
 
     server.wait_until_live("v3")
-    eventually(lambda: server.status()["sync"]["status"] == "Synced", "synced")
+    eventually(server.is_settled, "synced")
 
 
 class SlowToLoad:
@@ -91,7 +96,7 @@ def test_a_rollback_from_what_was_never_live_stays_and_says_so_in_the_file(serve
 
     assert (answer.json["active"], answer.json["written"]) == ("v2", True)
     assert server.state.read_text() == "active: v2\n"
-    assert server.status()["sync"]["status"] == "Synced"
+    assert server.is_settled()
 
 
 def test_a_further_version_that_is_slow_to_load_delays_nothing(server: Server) -> None:

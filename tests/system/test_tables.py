@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from tests.support.server import Server
+from tests.support.server import Server, eventually
 from tests.support.versions import write_pickle, write_samples
 
 RANDOM = np.random.default_rng(0)
@@ -97,9 +97,9 @@ def test_why_it_is_not_compiled_is_said_in_words(repository: Server) -> None:
 
 
 def test_the_greeting_shows_a_row_that_works(tables: Server) -> None:
-    log = tables.log.read_text()
-
-    assert '{"age": 0.0, "city": "Oslo", "fare": 0.0}' in log
+    # It is printed once something serves, which other processes may see first.
+    row = '{"age": 0.0, "city": "Oslo", "fare": 0.0}'
+    eventually(lambda: row in tables.log.read_text(), "the greeting with a row")
 
 
 def test_golden_samples_may_hold_texts(tables: Server) -> None:

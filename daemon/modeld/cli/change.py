@@ -4,7 +4,6 @@ With a running server the version is proven before anything changes. Without one
 state file is edited, and the next start applies it; the output says which it was.
 """
 
-import getpass
 import sys
 import time
 from contextlib import closing
@@ -15,10 +14,19 @@ from typing import Any
 import click
 
 from modeld.cli.client import NoServer, call
-from modeld.cli.options import fail, json_option, place_options, read_settings, show
+from modeld.cli.options import (
+    fail,
+    json_option,
+    place_options,
+    read_settings,
+    show,
+    user_name,
+)
+from modeld.cli.rollback_git import roll_back_in_git
 from modeld.config import Settings
 from modeld.control.history import ROLLBACK, rollback_target
-from modeld.control.ledger import Ledger
+from modeld.control.holds import Hold, Holds
+from modeld.control.ledger import Entry, Ledger
 from modeld.desired.document import ModelWish, blob_id, parse
 from modeld.desired.document import set_active as set_active_in
 from modeld.desired.file import StateFile
@@ -35,6 +43,7 @@ _REFUSED = 1
 @click.argument("version")
 @click.option("--model", default=DEFAULT_MODEL, help="Which model, where there are several.")
 @click.option("--reason", default="", help="Why; kept in the history.")
+@click.option("--actor", default=user_name, help="Who; kept in the history (you by default).")
 @click.option("--expect", help="Refuse unless this version is live.")
 @click.option("--dry-run", is_flag=True, help="Load and prove the version, change nothing.")
 def set_active(
@@ -43,6 +52,7 @@ def set_active(
     version: str,
     model: str,
     reason: str,
+    actor: str,
     expect: str | None,
     dry_run: bool,
     **flags: object,
@@ -53,7 +63,7 @@ def set_active(
     """
     settings = read_settings(config, **flags)
     content: dict[str, Any] = {"version": version, "model": model, "dry_run": dry_run}
-    content |= {"reason": reason, "actor": _actor()}
+    content |= {"reason": reason, "actor": actor}
     if expect is not None:
         content["expected_version"] = expect
     _change(settings, "/admin/set-active-version", content, as_json=as_json)
@@ -65,8 +75,19 @@ def set_active(
 @click.option("--to", help="Go to this version instead of the one that was live before.")
 @click.option("--model", default=DEFAULT_MODEL, help="Which model, where there are several.")
 @click.option("--reason", default="", help="Why; kept in the history.")
+@click.option("--actor", default=user_name, help="Who; kept in the history (you by default).")
+@click.option("--git", "in_git", is_flag=True, help="Commit it; no server is asked.")
+@click.option("--push", "pushes", is_flag=True, help="With --git: push the commit.")
 def rollback(
-    config: Path | None, as_json: bool, to: str | None, model: str, reason: str, **flags: object
+    config: Path | None,
+    as_json: bool,
+    to: str | None,
+    model: str,
+    reason: str,
+    actor: str,
+    in_git: bool,
+    pushes: bool,
+    **flags: object,
 ) -> None:
     """Go back to the version that was live before.
 
@@ -74,17 +95,14 @@ def rollback(
     codes: 0 done, 1 refused (nothing changed).
     """
     settings = read_settings(config, **flags)
-    content: dict[str, Any] = {"model": model, "reason": reason, "actor": _actor()}
+    content: dict[str, Any] = {"model": model, "reason": reason, "actor": actor}
     if to is not None:
         content["to"] = to
+    if pushes and not in_git:
+        raise click.UsageError("--push needs --git")
+    if in_git:
+        roll_back_in_git(settings, content, pushes=pushes, as_json=as_json)
     _change(settings, "/admin/rollback", content, as_json=as_json)
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 def _change(settings: Settings, path: str, content: dict[str, Any], *, as_json: bool) -> None:
@@ -100,13 +118,19 @@ def _change(settings: Settings, path: str, content: dict[str, Any], *, as_json: 
 
 def _sentence(answer: dict[str, Any]) -> str:
     if "error" in answer:
-        return f"Refused, nothing changed: {answer['error']}"
+        advice = f"\nNext: {answer['next']}" if answer.get("next") else ""
+        return f"Refused, nothing changed: {answer['error']}{advice}"
     if answer["unchanged"]:
         message = answer.get("message", "it was live already")
         return f"{answer['active']} stays live: {message}."
     if answer.get("dry_run"):
         return f"{answer['active']} loads and answers as it should; nothing was changed."
-    return f"{answer['active']} is live (before: {answer['previous']})."
+    lines = [f"{answer['active']} is live (before: {answer['previous']})."]
+    if hold := answer["hold"]:
+        lines.append(f"{hold['version']} is held; to let a deploy bring it back: {hold['release']}")
+    if not answer["written"]:
+        lines.append(f"The file was not changed: {answer['why_not_written']}.")
+    return "\n".join(lines)
 
 
 def _edit(settings: Settings, content: dict[str, Any], *, as_json: bool) -> None:
@@ -162,8 +186,27 @@ def _note_rollback(settings: Settings, content: dict[str, Any], version: str) ->
             trigger=ROLLBACK,
             actor=content["actor"],
             reason=content["reason"],
+            commit="",
+            seconds=0.0,
         )
         ledger.record(entry)
+        Holds(ledger.database).add(_hold(history[-1], version, content))
+
+
+def _hold(left: Entry, wanted: str, content: dict[str, Any]) -> Hold:
+    """The version that was left does not come back by the next deploy."""
+    return Hold(
+        id=0,
+        model=left.model,
+        version=left.version,
+        digest=left.digest,
+        wanted=wanted,
+        actor=content["actor"],
+        reason=content["reason"],
+        base_blob=left.blob,
+        base_commit="",
+        at=time.time(),
+    )
 
 
 def _asked_for(settings: Settings, model: str) -> str | None:

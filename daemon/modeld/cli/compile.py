@@ -1,25 +1,19 @@
 """`modeld compile`: turn a version into an ONNX model that can be committed beside it."""
 
 import asyncio
-import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
 from modeld.cli.options import fail, json_option, place_options, read_settings, show
 from modeld.config import Settings
-from modeld.control.compilations import LIMIT_SECONDS
-from modeld.control.hosts import Nursery
-from modeld.control.intake import Intake
+from modeld.control.compiling import CompiledBeside, compile_beside
+from modeld.control.offline import quiet_nursery
 from modeld.domain import DEFAULT_MODEL, ModelVersion
 from modeld.errors import ModeldError
 from modeld.messages import Compiled
-from modeld.repository.listing import list_compiled
-from modeld.repository.manifest import COMPILED, MANIFEST, FileEntry, read_manifest
 from modeld.repository.versions import Repository
-from modeld.runtimes.formats import executes_code
 
 _REFUSED = 1
 
@@ -40,49 +34,16 @@ def compile_version(
     settings = read_settings(config, **flags)
     wanted = ModelVersion(model, version)
     try:
-        folder = Repository(settings.models_dir).folder(wanted, (model,))
-        with tempfile.TemporaryDirectory(prefix="modeld-") as temporary:
-            target = Path(temporary) / COMPILED
-            compiled = asyncio.run(_compile(settings, wanted, target))
-            changed = _write(folder, target.read_bytes())
+        compiled, changed = asyncio.run(_compile(settings, wanted))
     except (ModeldError, OSError) as error:
         fail(f"{wanted} is not compiled: {error}", _REFUSED)
     _print(wanted, compiled, changed, as_json=as_json)
     sys.exit(0)
 
 
-async def _compile(settings: Settings, version: ModelVersion, target: Path) -> Compiled:
-    repository = Repository(settings.models_dir)
-    taken = await Intake(repository, target.parent).take(version, (version.model,), None)
-    if not executes_code(taken.artifact.format):
-        raise ModeldError(f"it is {taken.artifact.format} already")
-    nursery = Nursery(memory=settings.host_memory, is_quiet=True)
-    host = nursery.start_host(needs_libraries=True)
-    try:
-        return await host.compile(taken.artifact, str(target), seconds=LIMIT_SECONDS)
-    finally:
-        host.kill()
-        nursery.close()
-
-
-def _write(folder: Path, content: bytes) -> list[Path]:
-    """Write the compiled file, and list it where the manifest lists files."""
-    from modeld.host.compiling import write_whole  # with numpy, which no other command needs
-
-    changed = [folder / COMPILED]
-    manifest = folder / MANIFEST
-    entry = FileEntry(COMPILED, len(content), hashlib.sha256(content).hexdigest())
-    if manifest.exists():
-        before = manifest.read_text(encoding="utf-8")
-        after = list_compiled(before, entry, str(manifest))
-        if after != before:
-            changed.append(manifest)
-            write_whole(folder / COMPILED, content)
-            write_whole(manifest, after.encode())
-            read_manifest(folder)
-            return changed
-    write_whole(folder / COMPILED, content)
-    return changed
+async def _compile(settings: Settings, version: ModelVersion) -> CompiledBeside:
+    with quiet_nursery(settings) as nursery:
+        return await compile_beside(Repository(settings.models_dir), version, nursery)
 
 
 def _print(

@@ -1,5 +1,6 @@
 """What the verbs share: settings from flags, output for a person or a program."""
 
+import getpass
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from modeld.config import Settings, load_settings
+from modeld.domain import ModelVersion
 from modeld.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -47,6 +49,20 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def version_named(text: str, model: str) -> ModelVersion:
+    """Read a version as it is printed: `v3`, or `churn@v3`, which needs no `model`."""
+    named, at, version = text.rpartition("@")
+    return ModelVersion(named if at else model, version)
+
+
 def show(content: Mapping[str, Any], *, as_json: bool, text: str) -> None:
     """Print for a program or for a person."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=False) if as_json else text)
+
+
+def user_name() -> str:
+    """Name the person who runs the command, as the system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

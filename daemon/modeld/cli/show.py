@@ -2,39 +2,52 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from modeld.cli.client import NoServer, call
 from modeld.cli.options import fail, json_option, place_options, read_settings, show
+from modeld.cli.status_view import status_view
+from modeld.cli.terminal import bullet, cell, console, is_terminal
+from modeld.cli.watch import watch
 from modeld.config import Settings
 from modeld.desired.document import blob_id
 from modeld.domain import DEFAULT_MODEL
 from modeld.repository.versions import Repository
 
-_UNREACHABLE = 2
+UNREACHABLE = 2
 _WAIT_CODES = {200: 0, 409: 3, 504: 4}
 _SUPERSEDED = 5
+_STATE_STYLES = {"live": "green", "warm": "cyan", "on disk": "dim"}
 
 
 @click.command()
 @place_options
 @json_option
-def status(config: Path | None, as_json: bool, **flags: object) -> None:
+@click.option("--watch", "is_watching", is_flag=True, help="Show it in place until Ctrl-C.")
+def status(config: Path | None, as_json: bool, is_watching: bool, **flags: object) -> None:
     """Say what serves, what is wanted, and what to do next.
 
     Exit codes: 0 fine, 1 degraded or out of sync, 2 no server answers.
     """
     settings = read_settings(config, **flags)
+    if is_watching:
+        if as_json:
+            raise click.UsageError("--watch is for people: ask for --json again and again")
+        watch(settings)
+        return
     try:
         document = call(settings, "GET", "/admin/status").content
     except NoServer as error:
-        fail(str(error), _UNREACHABLE)
-    show(document, as_json=as_json, text=_sentences(document))
+        fail(str(error), UNREACHABLE)
+    if is_terminal() and not as_json:
+        where = console()
+        where.print(status_view(document, bullet=bullet(where)))
+    else:
+        show(document, as_json=as_json, text=_sentences(document))
     is_fine = document["health"]["status"] == "Healthy" and document["sync"]["status"] == "Synced"
     sys.exit(0 if is_fine else 1)
 
@@ -89,17 +102,20 @@ def _print_table(document: dict[str, Any], source: str) -> None:
         for version in content["versions"]:
             digest = version.get("digest", "")
             table.add_row(
-                model,
-                version["version"],
-                version.get("error") or version["state"],
-                version.get("format", ""),
-                version.get("runtime", ""),
-                digest[:19],
-                version.get("why_native", ""),
+                cell(model),
+                cell(version["version"], "bold" if version["state"] == "live" else ""),
+                cell(version.get("error") or version["state"], _style(version)),
+                cell(version.get("format", "")),
+                cell(version.get("runtime", "")),
+                cell(digest[:19], "dim"),
+                cell(version.get("why_native", "")),
             )
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(table)
+    console().print(table)
     click.echo(f"(from {source})", err=True)
+
+
+def _style(version: dict[str, Any]) -> str:
+    return "red" if version.get("error") else _STATE_STYLES.get(version["state"], "")
 
 
 @click.command()
@@ -118,12 +134,18 @@ def wait(
     settings = read_settings(config, **flags)
     try:
         wanted = blob or blob_id(settings.state_file.read_bytes())
-        reply = call(settings, "GET", f"/admin/wait?blob={quote(wanted)}&timeout={timeout}")
     except OSError as error:
-        fail(f"{settings.state_file}: {error.strerror}", _UNREACHABLE)
+        fail(f"{settings.state_file}: {error.strerror}", UNREACHABLE)
+    await_blob(settings, wanted, timeout, as_json=as_json)
+
+
+def await_blob(settings: Settings, blob: str, timeout: float, *, as_json: bool) -> NoReturn:
+    """Wait until a text of the state file is applied; ends the command with the outcome's code."""
+    try:
+        reply = call(settings, "GET", f"/admin/wait?blob={quote(blob)}&timeout={timeout}")
     except NoServer as error:
-        fail(str(error), _UNREACHABLE)
+        fail(str(error), UNREACHABLE)
     content = reply.content
-    show(content, as_json=as_json, text=str(content.get("summary") or content.get("error")))
+    show(content, as_json=as_json, text=str(content.get("error") or content.get("summary")))
     is_superseded = content.get("code") == "superseded"
     sys.exit(_SUPERSEDED if is_superseded else _WAIT_CODES.get(reply.status, 1))

@@ -7,15 +7,21 @@ passing is no misfortune: the native model goes on serving, and the reason is sh
 import time
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modeld.compiler.convert import WAYS, convert
 from modeld.compiler.graph import finish, has_exact_trees
 from modeld.compiler.probes import probe
 from modeld.compiler.proof import Expected, expect, prove
+from modeld.domain import Proof
 from modeld.errors import CompileFailed, LoadFailed
 from modeld.runtimes.golden import Samples, to_rows
-from modeld.runtimes.joblib import PickledModel
+from modeld.runtimes.model import Model
+from modeld.runtimes.native import NativeModel
+
+if TYPE_CHECKING:
+    # Not at run time: it imports onnxruntime at its start.
+    from modeld.runtimes.compiled import CompiledModel
 
 _ENOUGH = 1000
 _NATIVE_SECONDS = 10.0
@@ -36,7 +42,7 @@ class Compiled:
     greatest_difference: float
 
 
-def compile_model(model: PickledModel, samples: Samples | None) -> Compiled:
+def compile_model(model: NativeModel, samples: Samples | None) -> Compiled:
     """Make an ONNX model with equal answers; raises `CompileFailed` with the reason."""
     if model.signature.rank != 1 or not model.signature.width:
         raise CompileFailed("only models that take rows of numbers are compiled")
@@ -53,7 +59,19 @@ def compile_model(model: PickledModel, samples: Samples | None) -> Compiled:
     raise unequal[0]
 
 
-def _graphs(model: PickledModel) -> tuple[list[tuple[str, Any]], list[CompileFailed]]:
+def prove_compiled(model: Model, candidate: "CompiledModel", samples: Samples | None) -> Proof:
+    """Compare a model that was compiled earlier with its native one, as if it were new.
+
+    Raises `CompileFailed` where the answers differ.
+    """
+    if not isinstance(model, NativeModel):
+        raise CompileFailed("only a version in a native format has a compiled file")
+    expected = _expected(model, samples)
+    greatest = prove(candidate, expected, has_labels=bool(model.signature.classes))
+    return Proof(candidate.proof.way, len(expected.rows), greatest)
+
+
+def _graphs(model: NativeModel) -> tuple[list[tuple[str, Any]], list[CompileFailed]]:
     """Convert in every way that there is; a way that changes nothing counts as the plainer."""
     found: list[tuple[str, Any]] = []
     reasons = []
@@ -69,7 +87,7 @@ def _graphs(model: PickledModel) -> tuple[list[tuple[str, Any]], list[CompileFai
     return found, reasons
 
 
-def _expected(model: PickledModel, samples: Samples | None) -> Expected:
+def _expected(model: NativeModel, samples: Samples | None) -> Expected:
     golden = None if samples is None else to_rows(model.signature, samples.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -84,7 +102,7 @@ def _expected(model: PickledModel, samples: Samples | None) -> Expected:
     return expected
 
 
-def _prove(model: PickledModel, way: str, graph: Any, expected: Expected) -> Compiled:
+def _prove(model: NativeModel, way: str, graph: Any, expected: Expected) -> Compiled:
     from modeld.runtimes.onnx import OnnxModel
 
     signature = model.signature

@@ -47,7 +47,11 @@ def find_ranges(estimator: Any, width: int) -> Ranges:
 def _look(estimator: Any, columns: Array, ranges: Ranges) -> None:
     steps = steps_of(estimator)
     if steps:
-        _look(steps[0], columns, ranges)
+        for step in steps:
+            _look(step, columns, ranges)
+            # What fills gaps leaves the columns where they were, and knows no ranges.
+            if len(getattr(step, "statistics_", ())) != len(columns):
+                return
         return
     for part, places in columns_of(estimator, len(columns)):
         _look(part, columns[places], ranges)

@@ -5,39 +5,55 @@ on SIGTERM drains: the workers answer what they accepted, then everything ends.
 """
 
 import asyncio
-import contextlib
 import signal
 import socket
 from pathlib import Path
-from shlex import quote
 
 import uvloop
 
 from modeld.config import Settings
+from modeld.config_values import url_of
 from modeld.control.applying import Applying
+from modeld.control.committing import Committing
 from modeld.control.compilations import Compilations
+from modeld.control.dumping import DECISIONS_KEPT, answer_signal
+from modeld.control.emergency import Emergency
 from modeld.control.environment import passed_sockets
-from modeld.control.hosts import Nursery
+from modeld.control.falling_back import FallingBack
+from modeld.control.greeting import Greeting
+from modeld.control.handover import take
+from modeld.control.holds import Holds
 from modeld.control.intake import Intake
+from modeld.control.judging import Judging
 from modeld.control.ledger import Ledger
 from modeld.control.listener import is_loopback, open_listener, port_of
-from modeld.control.loader import Loader, LoadLimits
+from modeld.control.loader import Loader
+from modeld.control.notifying import Notifying
+from modeld.control.nursery import Nursery
 from modeld.control.operations import Operations
+from modeld.control.originals import Originals
+from modeld.control.overlay import Overlay
 from modeld.control.progress import Progress
 from modeld.control.publisher import Publisher
+from modeld.control.receivers import receivers
 from modeld.control.reconciler import Reconciler
+from modeld.control.recording import Recording
 from modeld.control.requests import Requests
 from modeld.control.runtime_folder import admin_token, locked, write_server_file
+from modeld.control.source import Source, open_source
 from modeld.control.status import Status
 from modeld.control.supervisor import Supervisor
 from modeld.control.switch import Switch
-from modeld.control.web.admin import Admin
+from modeld.control.systemd import keep_told
+from modeld.control.targets import open_target
+from modeld.control.tracking import open_tracking
 from modeld.control.web.calls import Calls
-from modeld.control.web.index import add_index
-from modeld.control.web.metrics import Metrics, Sources
+from modeld.control.web.metrics import Sources
+from modeld.control.web.routes import Parts, add_routes
 from modeld.control.web.server import ControlServer, socket_path
+from modeld.control.wish_facts import WishFacts
+from modeld.control.worker_settings import worker_settings
 from modeld.desired.file import StateFile
-from modeld.domain import DEFAULT_MODEL, WorkerSettings
 from modeld.http.auth import AdminAccess
 from modeld.log import configure, get_logger
 from modeld.repository import staging
@@ -46,18 +62,23 @@ from modeld.repository.versions import Repository
 log = get_logger()
 
 _COLLECT_SECONDS = 2.0
-_GREETING_SECONDS = 15.0
 _DRAIN_GRACE_SECONDS = 6.0
+_HANDOVER_GRACE_SECONDS = 30.0
 
 
-def serve(settings: Settings) -> int:
-    """Serve until told to stop; gives the exit code. Raises `ConfigError` before anything runs."""
-    configure(settings.log_format)
-    with locked(settings.runtime_dir) as folder:
-        listener = open_listener(settings.host, settings.port, passed_sockets())
-        server = Control(
-            settings, folder, listener, admin_token(settings, is_local=is_loopback(listener))
-        )
+def serve(settings: Settings, *, replaces: bool = False) -> int:
+    """Serve until told to stop, instead of a server that runs if so asked; gives the exit code.
+
+    Raises `ConfigError` before anything runs.
+    """
+    configure(settings.log_format, keeps=DECISIONS_KEPT)
+    listener = take(settings) if replaces else None
+    patience = _drain_seconds(settings) + _HANDOVER_GRACE_SECONDS if listener else 0.0
+    with locked(settings.runtime_dir, patience=patience) as folder:
+        source = open_source(settings, folder)
+        listener = listener or open_listener(settings.host, settings.port, passed_sockets())
+        token = admin_token(settings, is_local=is_loopback(listener))
+        server = Control(settings, folder, listener, token, source)
         return uvloop.run(server.run())
 
 
@@ -65,8 +86,15 @@ class Control:
     """The control process: all its parts, and the order in which they start and end."""
 
     def __init__(
-        self, settings: Settings, folder: Path, listener: socket.socket, token: str | None
+        self,
+        settings: Settings,
+        folder: Path,
+        listener: socket.socket,
+        token: str | None,
+        source: Source,
     ) -> None:
+        self._source = source
+        self._following = source.following
         self._settings = settings
         self._folder = folder
         self._listener = listener
@@ -74,12 +102,13 @@ class Control:
 
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT."""
+        self._stop = asyncio.Event()
         self._build()
-        stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._told_to_stop, stop)
+            loop.add_signal_handler(number, self._told_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._reconciler.wake)
+        answer_signal(loop)
         await self._server.listen_on_socket(socket_path(self._folder))
         # It imports while the workers do.
         self._nursery.start()
@@ -88,20 +117,28 @@ class Control:
             asyncio.create_task(self._reconciler.run()),
             asyncio.create_task(self._requests.tell_health()),
             asyncio.create_task(self._collect()),
-            asyncio.create_task(self._greet()),
+            asyncio.create_task(self._greeting.say()),
+            asyncio.create_task(self._tell_systemd()),
+            asyncio.create_task(self._notifying.run()),
+            asyncio.create_task(self._wish.committing.run(self._wish.overlay.asks_for)),
         ]
+        if self._following is not None:
+            tasks.append(asyncio.create_task(self._following.run()))
         write_server_file(
             self._folder, self._settings.host, port_of(self._listener), socket_path(self._folder)
         )
-        await stop.wait()
+        await self._stop.wait()
         await self._end(tasks)
         return 0
 
-    def _told_to_stop(self, stop: asyncio.Event) -> None:
-        if stop.is_set():
+    async def _tell_systemd(self) -> None:
+        await keep_told(self._progress, self._supervisor.members, self._status.summary)
+
+    def _told_to_stop(self) -> None:
+        if self._stop.is_set():
             # Asked twice: somebody is in a hurry.
             self._supervisor.cut()
-        stop.set()
+        self._stop.set()
 
     def _build(self) -> None:
         settings = self._settings
@@ -109,39 +146,49 @@ class Control:
         staged.mkdir(mode=0o700, exist_ok=True)
         staging.sweep(staged)
         self._ledger = Ledger(self._folder / "modeld.sqlite")
-        repository = Repository(settings.models_dir)
-        self._nursery = Nursery(memory=settings.host_memory)
+        repository = Repository(self._source.models)
+        self._nursery = Nursery(memory=settings.host_memory, environments=settings.environments)
         compiled = self._folder / "compiled"
         compiled.mkdir(mode=0o700, exist_ok=True)
         self._compilations = Compilations(self._nursery, compiled, most_bytes=settings.runtime_max)
-        limits = LoadLimits(
-            settings.trust,
-            settings.load_timeout,
-            settings.inplace_max,
-            compiles=settings.compile != "never",
-        )
         intake = Intake(repository, staged)
-        loader = Loader(intake, self._nursery, self._compilations, self._ledger, limits)
-        self._supervisor = Supervisor(
-            worker_settings(settings),
-            self._listener,
-            settings.worker_count,
-        )
+        loader = Loader(intake, self._nursery, self._compilations, self._ledger, settings)
+        told = worker_settings(settings)
+        self._supervisor = Supervisor(told, self._listener, settings.worker_count)
         self._publisher = Publisher(self._supervisor, loader, load_timeout=settings.load_timeout)
         self._switch = Switch(
             loader,
             self._publisher,
-            self._ledger,
+            Recording(self._ledger, self._source.log),
             keep_warm=settings.keep_warm,
             max_loaded=settings.max_loaded,
             compile_timeout=settings.compile_timeout,
         )
         self._progress = Progress(self._ledger)
-        file = StateFile(settings.state_file, self._folder / "state.lock")
-        file.sweep()
-        applying = Applying(file, self._switch, self._ledger, self._progress)
-        self._reconciler = Reconciler(file, applying, self._progress)
+        self._originals = Originals(loader, self._publisher, self._progress)
+        self._build_reconciler()
         self._build_web(repository, loader)
+
+    def _build_reconciler(self) -> None:
+        settings, path, following = self._settings, self._source.state, self._following
+        database = self._ledger.database
+        file = StateFile(path, self._folder / "state.lock")
+        file.sweep()
+        overlay = Overlay(file, database, is_ours=following is None)
+        holds = Holds(database)
+        tracking = open_tracking(settings, path, following)
+        judging = Judging(holds, path, tracking)
+        back = FallingBack(self._switch, self._ledger, holds, self._progress, tracking)
+        applying = Applying(overlay, self._switch, self._ledger, self._progress, judging, back)
+        self._reconciler = Reconciler(overlay, applying, self._progress, judging)
+        target = open_target(settings, tracking, following)
+        committing = Committing(database, settings.git_commit, target, self._git_moved)
+        self._wish = WishFacts(str(path), settings.source, overlay, holds, tracking, committing)
+
+    def _git_moved(self) -> None:
+        if self._following is not None:
+            self._following.hint()
+        self._reconciler.wake()
 
     def _build_web(self, repository: Repository, loader: Loader) -> None:
         settings = self._settings
@@ -151,26 +198,29 @@ class Control:
             is_loopback=is_loopback(self._listener),
             public_url=settings.public_origin,
         )
-        self._status = Status(
-            self._progress,
-            self._publisher,
-            self._switch,
-            self._ledger,
-            repository,
-            str(settings.state_file),
-        )
-        self._status.supervisor, self._status.nursery = self._supervisor, self._nursery
-        operations = Operations(
-            repository, self._reconciler, self._progress, self._switch, self._ledger
-        )
-        self._metrics = self._build_metrics(loader, access)
-        calls = Calls(access)
-        Admin(
-            operations, self._reconciler, self._progress, self._publisher, self._status, repository
-        ).add_to(calls)
-        calls.add("GET", "/metrics", self._metrics.get, is_public=True)
-        add_index(calls, self._status)
-        self._server = ControlServer(calls)
+        operations = self._build_operations(repository)
+        self._status.access = access
+        url = url_of(settings.host, port_of(self._listener))
+        parts = (self._progress, self._publisher, self._supervisor, self._status)
+        self._greeting = Greeting(url, *parts)
+        self._notifying = Notifying(
+            receivers(settings.notify_urls), self._progress, self._ledger,
+            self._status.sentences, self._publisher.live_versions,
+            f"{settings.public_origin or url}/ui",
+        )  # fmt: skip
+        calls = Calls(access, self._status.sentences)
+        self._added = add_routes(
+            calls,
+            Parts(
+                operations, self._reconciler, repository, self._ledger, self._wish,
+                self._source.log, self._following, settings.hook_secret,
+            ),
+            Sources(
+                self._supervisor, self._nursery, loader, self._publisher,
+                self._progress, self._status, access, self._switch, self._wish.holds,
+            ),
+        )  # fmt: skip
+        self._server = ControlServer(calls, self._listener, self._stop.set)
         self._requests = Requests(
             calls, self._switch, self._progress, self._status, self._supervisor,
             serves_all=settings.serves_all_versions(is_loopback=is_loopback(self._listener)),
@@ -178,60 +228,51 @@ class Control:
         self._supervisor.on_request = self._requests.received
         self._supervisor.on_count = self._count_changed
 
-    def _build_metrics(self, loader: Loader, access: AdminAccess) -> Metrics:
-        return Metrics(
-            Sources(
-                self._supervisor,
-                self._nursery,
-                loader,
-                self._publisher,
-                self._progress,
-                self._status,
-                access,
-            )
+    def _build_operations(self, repository: Repository) -> Operations:
+        wish = self._wish
+        self._status = Status(
+            self._progress, self._publisher, self._switch, self._ledger, repository, wish
         )
+        self._status.supervisor, self._status.nursery = self._supervisor, self._nursery
+        self._status.originals = self._originals
+        self._status.watching = self._reconciler.watching
+        self._status.following = self._following
+        if self._following is not None:
+            self._following.on_switch = self._reconciler.wake
+            self._following.live = self._publisher.live_versions
+        emergency = Emergency(wish.holds, self._ledger, wish.tracking, wish.committing)
+        return Operations(
+            repository, self._reconciler, self._progress, self._switch, self._ledger, emergency
+        )  # fmt: skip
 
     def _count_changed(self, _members: int) -> None:
         self._progress.tell()
-        self._requests.keep(self._server.follow(self._supervisor.members, self._listener))
+        self._requests.streams.forget_dead()
+        self._requests.keep(self._server.follow(self._supervisor.members))
 
     async def _collect(self) -> None:
         while True:
             await asyncio.sleep(_COLLECT_SECONDS)
             try:
-                await self._switch.collect(self._metrics.predictions_at)
+                await self._switch.collect(self._added.metrics.predictions_at)
+                await self._originals.look()
             except Exception:
                 # Collecting is housekeeping: what fails once is tried again.
                 log.exception("collect.failed")
 
-    async def _greet(self) -> None:
-        """Say on standard output what is live, and a line that works."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GREETING_SECONDS):
-                while not (self._publisher.live and self._supervisor.members()):
-                    await self._progress.changed()
-        host = self._settings.host if self._settings.host != "0.0.0.0" else "127.0.0.1"  # noqa: S104
-        host = f"[{host}]" if ":" in host else host
-        url = f"http://{host}:{port_of(self._listener)}"
-        print(f"modeld on {url}: {self._status.summary()}", flush=True)  # noqa: T201
-        live = self._publisher.live.get(DEFAULT_MODEL)
-        if live is not None:
-            body = f'{{"features": {live.loaded.example}}}'
-            print(f"Try: curl {url}/predict -d {quote(body)}", flush=True)  # noqa: T201
-
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
         """Drain the workers, then end the hosts and the rest."""
         log.info("control.draining")
+        self._added.events.stop()
         for task in tasks:
             task.cancel()
+        if self._following is not None:
+            self._following.stop()
         self._switch.stop()
         self._publisher.stop()
         # A worker accepts what waits and then closes the socket: it must be the last to do so.
         self._listener.close()
-        settings = self._settings
-        await self._supervisor.drain(
-            settings.drain_delay + settings.drain_timeout + _DRAIN_GRACE_SECONDS
-        )
+        await self._supervisor.drain(_drain_seconds(self._settings))
         for host in self._nursery.hosts():
             host.kill()
         self._nursery.close()
@@ -242,19 +283,6 @@ class Control:
         log.info("control.ended")
 
 
-def worker_settings(settings: Settings) -> WorkerSettings:
-    """Pick the few settings that a worker needs."""
-    return WorkerSettings(
-        slot=0,
-        max_body=settings.max_body,
-        max_rows=settings.max_rows,
-        max_queue=settings.max_queue,
-        max_connections=settings.max_connections,
-        keepalive=settings.keepalive,
-        request_timeout=settings.request_timeout,
-        load_timeout=settings.load_timeout,
-        drain_delay=settings.drain_delay,
-        drain_timeout=settings.drain_timeout,
-        express=settings.express == "on",
-        log_format=settings.log_format,
-    )
+def _drain_seconds(settings: Settings) -> float:
+    """Give the time within which a server that was told to stop has ended."""
+    return settings.drain_delay + settings.drain_timeout + _DRAIN_GRACE_SECONDS

@@ -10,35 +10,48 @@ import time
 from collections.abc import Callable
 
 from modeld.control.changes import Cause, Gathered, Steps, Wish
+from modeld.control.falling_back import FallingBack
+from modeld.control.judging import Judging
 from modeld.control.ledger import Ledger
+from modeld.control.overlay import Overlay
 from modeld.control.progress import Applied, Progress
 from modeld.control.retry import retry_pause
 from modeld.control.switch import Switch
 from modeld.desired.document import DesiredState, blob_id, parse
-from modeld.desired.file import StateDocument, StateFile
+from modeld.desired.file import StateDocument
 from modeld.errors import (
     InternalError,
+    Invalid,
     ModeldError,
     RuntimeUnwritable,
+    StateEmpty,
     Superseded,
+    VersionHeld,
     WishError,
 )
 from modeld.log import get_logger
 
 log = get_logger()
 
-_FALL_BACK_SECONDS = 10.0
-
 
 class Applying:
     """Turns texts into what serves."""
 
-    def __init__(self, file: StateFile, switch: Switch, ledger: Ledger, progress: Progress) -> None:
+    def __init__(
+        self,
+        file: Overlay,
+        switch: Switch,
+        ledger: Ledger,
+        progress: Progress,
+        judging: Judging,
+        falling_back: FallingBack,
+    ) -> None:
         self._file = file
         self._switch = switch
         self._ledger = ledger
         self._progress = progress
-        self._fall_back_after = 0.0
+        self._judging = judging
+        self._falling_back = falling_back
         self._tried: tuple[str, ...] = ()
         self.is_first = True
         """Whether nothing was applied since the start; then the last good wish may serve."""
@@ -72,14 +85,29 @@ class Applying:
         else:
             return None
         self._progress.refuse(document, failure, pause)
+        await self._note_refusal(document, failure, generation)
         await self.fall_back()
         return pause
 
+    async def _note_refusal(
+        self, document: StateDocument, failure: ModeldError, generation: int
+    ) -> None:
+        desired = None if isinstance(failure, Invalid | StateEmpty) else self._progress.desired
+        await asyncio.to_thread(
+            self._switch.recording.refused, document, desired, failure, generation, self._cause()
+        )
+
+    def _cause(self) -> Cause:
+        trigger = "start" if self.is_first else "file"
+        return Cause(trigger, began=self._progress.observed_at)
+
     async def files_changed(self, document: StateDocument) -> bool:
-        """Wait until the files that a refused text names are others; gives `False` if it has none.
+        """Wait until the files that a refused text names are others; gives `False` if none help.
 
         A copy that was still going on looks like a broken model until it is complete.
         """
+        if self._progress.refusal and isinstance(self._progress.refusal.error, VersionHeld):
+            return False
         try:
             desired = parse(document.data)
         except ModeldError:
@@ -91,21 +119,31 @@ class Applying:
         desired = parse(document.data)
         self._progress.understood(desired)
         if desired.freeze:
-            log.info("state.frozen", generation=generation)
-            self._progress.is_loading = False
-            self._progress.tell()
-            await self.fall_back()
+            await self._stand_still(generation)
             return
-        self._tried = await self._switch.gathering.fingerprint(desired)
-        gathered = await self._switch.gathering.gather(desired, is_urgent=self.is_first)
-        failure = active_failure(desired, gathered)
+        await self._judge(document, desired)
+        await self._apply(Wish(desired, document.data, document.blob), generation)
+        if self._file.override is None:
+            await self._judging.applied(desired)
+        self._progress.warn(await self._switch.load_also(desired))
+
+    async def _stand_still(self, generation: int) -> None:
+        log.info("state.frozen", generation=generation)
+        self._progress.is_loading = False
+        self._progress.tell()
+        await self.fall_back()
+
+    async def _apply(self, wish: Wish, generation: int) -> None:
+        """Serve as much of a wish as can be; raises why not all of it is."""
+        self._tried = await self._switch.gathering.fingerprint(wish.desired)
+        gathered = await self._switch.gathering.gather(wish.desired, is_urgent=self.is_first)
+        failure = active_failure(wish.desired, gathered)
         if failure is not None and await self.fall_back():
             raise failure
-        wish = Wish(desired, document.data, document.blob)
 
         async def still_wanted() -> None:
             with contextlib.suppress(WishError):
-                if (await asyncio.to_thread(self._file.read)).blob == document.blob:
+                if (await asyncio.to_thread(self._file.read)).blob == wish.blob:
                     return
             raise Superseded("the wish changed while its versions were loaded")
 
@@ -116,12 +154,22 @@ class Applying:
             else:
                 self._progress.mix()
 
-        cause = Cause("start" if self.is_first else "file")
+        cause = self._cause()
         steps = Steps(still_wanted, applied)
         await self._switch.publish(wish, gathered, generation=generation, cause=cause, steps=steps)
         if failure is not None:
             raise failure
-        self._progress.warn(await self._switch.load_also(desired))
+
+    async def _judge(self, document: StateDocument, desired: DesiredState) -> None:
+        """Raise `VersionHeld`, unless nothing but the held version can be served at all."""
+        if self._file.override is not None:
+            return
+        try:
+            await self._judging.judge(document, desired)
+        except VersionHeld as error:
+            if self._progress.applied is not None or await self.fall_back():
+                raise
+            log.warning("hold.passed_over", why="nothing else loads", error=str(error))
 
     async def _applied(self, wish: Wish, generation: int, *, is_whole: bool) -> None:
         applied = Applied(wish, generation, time.time(), is_whole=is_whole)
@@ -132,38 +180,17 @@ class Applying:
         self._progress.succeed(applied, "applied")
 
     async def fall_back(self) -> bool:
-        """At a start with a wish that cannot be served: serve the last one that could.
+        """At a start with a wish that cannot be served: serve an earlier one that could.
 
-        Tells whether it serves now.
+        Tells whether one serves now.
         """
-        if self._progress.applied is not None or not self.is_first:
+        if self._progress.applied is not None:
             return False
-        last = await asyncio.to_thread(self._ledger.last_good)
-        if last is not None and time.monotonic() >= self._fall_back_after:
-            self._fall_back_after = time.monotonic() + _FALL_BACK_SECONDS
-            try:
-                desired = parse(last.text)
-                await self._serve_again(Wish(desired, last.text, last.blob), last.at)
-            except ModeldError as error:
-                log.warning("fallback.failed", reason=error.reason, error=str(error))
-        if last is None or self._progress.applied is not None:
-            self.is_first = False
-        return self._progress.applied is not None
-
-    async def _serve_again(self, wish: Wish, at: float) -> None:
-        gathered = await self._switch.gathering.gather(wish.desired)
-        if not gathered.live:
-            raise next(iter(gathered.failures.values()))
-
-        async def applied() -> None:
-            self._progress.fall_back(Applied(wish, 0, at, is_fallback=True))
-
-        async def still_needed() -> None:
-            if self._progress.applied is not None:
-                raise Superseded("a wish was applied meanwhile")
-
-        steps = Steps(still_needed, applied)
-        await self._switch.publish(wish, gathered, generation=0, cause=Cause("start"), steps=steps)
+        is_served = await self._falling_back.serve()
+        if not is_served:
+            self._progress.has_nothing()
+        self.is_first = self.is_first and not is_served
+        return is_served
 
     async def change(
         self,

@@ -1,7 +1,7 @@
 """Hold what a change of what serves is made of: the wish, its cause, what was gathered for it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modeld.control.release import LoadedRelease
 from modeld.desired.document import DesiredState
@@ -11,11 +11,15 @@ from modeld.errors import ModeldError
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why something changes: what set it off, who, and in whose words."""
+    """Why something changes: what set it off, who, and in whose words.
+
+    `began` is when it was seen or called for, in seconds since the epoch; 0 if unknown.
+    """
 
     trigger: str
     actor: str = ""
     reason: str = ""
+    began: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

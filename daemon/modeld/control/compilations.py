@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from modeld.control.hosts import Nursery
+from modeld.control.nursery import Nursery
 from modeld.domain import Artifact
 from modeld.errors import CompileFailed, ModeldError
 from modeld.log import get_logger
@@ -83,7 +83,7 @@ class Compilations:
                 return path
             if reason := self.reason_against(artifact):
                 raise CompileFailed(reason)
-            host = self._nursery.start_host(needs_libraries=True)
+            host = self._nursery.start_host(artifact)
             try:
                 await host.compile(artifact, str(path), seconds=LIMIT_SECONDS)
             except CompileFailed as error:

@@ -3,12 +3,14 @@
 Pure functions over the ledger's entries, oldest first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from modeld.control.ledger import Entry
 
 ROLLBACK = "rollback"
+BY_CALL = ("admin", ROLLBACK)
+"""The triggers of changes that a call asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +24,40 @@ class Target:
     further: str | None = None
 
 
-def rollback_target(entries: Sequence[Entry]) -> Target:
+def is_step_back(
+    version: str, current: str, lived: Sequence[str], committed: Sequence[str]
+) -> bool:
+    """Tell whether a version was first live before the one that it is to replace.
+
+    `lived` are the versions that were live here and `committed` those that git's history asks
+    for, both from the oldest on. What neither knows counts as a step back; what one of them
+    would have to know and does not is new.
+    """
+    for names in (lived, committed):
+        if version in names and current in names:
+            return names.index(version) < names.index(current)
+    return current not in committed or version in lived
+
+
+def rollback_target(entries: Sequence[Entry], held: Collection[str] = ()) -> Target:
     """Find the version that was live before the current one.
 
-    What was left by a rollback is passed over, until somebody makes it live again. When
+    What was left by a rollback or is held is passed over, until somebody makes it live again. When
     the current version was itself reached by a rollback, pressing again stays: going
     back twice must be said.
     """
     if not entries:
         return Target(None)
     current = entries[-1]
-    before = _before(entries)
+    before = _before(entries, held)
     if current.trigger == ROLLBACK:
         return Target(None, before)
     return Target(before)
 
 
-def _before(entries: Sequence[Entry]) -> str | None:
+def _before(entries: Sequence[Entry], held: Collection[str]) -> str | None:
     """Find the version before the current one in the line that leads to it."""
-    rejected = _rejected(entries)
+    rejected = _rejected(entries) | set(held)
     *before, current = _line(entries)
     return next((v for v in reversed(before) if v != current and v not in rejected), None)
 

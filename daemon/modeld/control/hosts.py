@@ -1,7 +1,6 @@
-"""Start hosts through the nursery, introduce workers to them, and hear of their deaths.
+"""Give orders to hosts, introduce workers to them, and hear of their deaths.
 
-The nursery is started when a host is first needed and ends when none has been for a
-while. A host is addressed by a pidfd where the system has them, so that a number that
+A host is addressed by a pidfd where the system has them, so that a number that
 the system gave to another process is never killed.
 """
 
@@ -10,12 +9,9 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
-from itertools import count
+from typing import TypeVar
 
-from modeld.control.environment import child_environment
 from modeld.domain import Artifact
 from modeld.errors import HostDied, LoadTimeout
 from modeld.host.channel import Channel, connected_pair
@@ -23,21 +19,34 @@ from modeld.host.protocol import Frame, ProtocolError
 from modeld.http.errors import error_of
 from modeld.log import get_logger
 from modeld.messages import (
+    Clock,
+    Clocked,
     Compile,
     Compiled,
-    Exited,
-    Fork,
-    Forked,
+    Describe,
+    Described,
     Load,
     Loaded,
     LoadRefused,
+    Look,
+    Looked,
     Peer,
+    Prove,
+    Proven,
+    Score,
+    Scored,
+    Scoring,
 )
 
 log = get_logger()
 
-_IDLE_SECONDS = 5.0
 _STATUS_SECONDS = 1.0
+HAS_PIDFD = hasattr(os, "pidfd_open")
+"""Whether the system can name a process so that the name is never given to another."""
+
+Order = Load | Compile | Prove | Describe | Score | Clock | Look
+Achieved = Loaded | Compiled | Proven | Described | Scored | Clocked | Looked
+A = TypeVar("A", Loaded, Compiled, Proven, Described, Scored, Clocked, Looked)
 
 
 class Host:
@@ -49,7 +58,9 @@ class Host:
         self.on_death: Callable[[str], None] = lambda _: None
         self._channel = Channel(sock, self._received, self._lost)
         self._pidfd = -1
-        self._loading: asyncio.Future[Loaded | Compiled] | None = None
+        self.on_progress: Callable[[Scoring], None] = lambda _: None
+        self._loading: asyncio.Future[Achieved] | None = None
+        self._goes_on: Callable[[], None] = lambda: None
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._ending: asyncio.Task[None] | None = None
         self.is_alive = True
@@ -68,32 +79,43 @@ class Host:
 
     async def load(self, artifact: Artifact, *, inplace_max: int, seconds: float) -> Loaded:
         """Have the host open and try a version; raises `LoadFailed` and its kin."""
-        try:
-            answer = await self._ask(Load(artifact, inplace_max, seconds + 5), seconds)
-        except TimeoutError:
-            raise LoadTimeout(f"{artifact.version} did not load within {seconds:g} s") from None
-        if not isinstance(answer, Loaded):
-            raise ProtocolError(f"a host does not answer {type(answer).__name__} to Load")
-        return answer
+        order = Load(artifact, inplace_max, seconds + 5)
+        return await self.ask(order, Loaded, seconds, f"{artifact.version} did not load")
 
     async def compile(self, artifact: Artifact, target: str, *, seconds: float) -> Compiled:
         """Have the host compile a version into a file; raises `CompileFailed`, `HostDied`…"""
-        try:
-            answer = await self._ask(Compile(artifact, target, seconds + 5), seconds)
-        except TimeoutError:
-            raise LoadTimeout(f"it was not compiled within {seconds:g} s") from None
-        if not isinstance(answer, Compiled):
-            raise ProtocolError(f"a host does not answer {type(answer).__name__} to Compile")
-        return answer
+        order = Compile(artifact, target, seconds + 5)
+        return await self.ask(order, Compiled, seconds, "it was not compiled")
 
-    async def _ask(self, order: Load | Compile, seconds: float) -> Loaded | Compiled:
-        self._loading = asyncio.get_running_loop().create_future()
+    async def prove(self, artifact: Artifact, compiled: str, *, seconds: float) -> Proven:
+        """Have the host compare a version with its compiled file; raises `CompileFailed`…"""
+        order = Prove(artifact, compiled, seconds + 5)
+        return await self.ask(order, Proven, seconds, "it was not compared")
+
+    async def describe(self, order: Describe) -> Described:
+        """Have the host find out what a manifest says of a version; raises `LoadFailed`…"""
+        late = f"{order.artifact.version} did not load and answer"
+        return await self.ask(order, Described, order.limit_seconds - 5, late)
+
+    async def ask(self, order: Order, kind: type[A], seconds: float, late: str) -> A:
+        """Send an order, and wait for the answer of its kind; `late` says what did not happen.
+
+        Each word of progress gives the host so many seconds more.
+        """
+        loop = asyncio.get_running_loop()
+        self._loading = loop.create_future()
         self._channel.send(order)
         try:
-            async with asyncio.timeout(seconds):
-                return await self._loading
+            async with asyncio.timeout(seconds) as limit:
+                self._goes_on = lambda: limit.reschedule(loop.time() + seconds)
+                answer = await self._loading
+        except TimeoutError:
+            raise LoadTimeout(f"{late} within {seconds:g} s") from None
         finally:
             self._loading = None
+        if not isinstance(answer, kind):
+            raise ProtocolError(f"a host does not answer {type(answer).__name__} to that")
+        return answer
 
     def connect(self) -> int:
         """Make a connection for a worker; gives the worker's end."""
@@ -124,9 +146,12 @@ class Host:
 
     def _received(self, frame: Frame) -> None:
         match frame.message:
-            case (Loaded() | Compiled()) as loaded if self._loading is not None:
+            case Scoring() as progress if self._loading is not None:
+                self._goes_on()
+                self.on_progress(progress)
+            case message if isinstance(message, Achieved) and self._loading is not None:
                 if not self._loading.done():
-                    self._loading.set_result(loaded)
+                    self._loading.set_result(message)
             case LoadRefused(code, message) if self._loading is not None:
                 if not self._loading.done():
                     self._loading.set_exception(error_of(code, message))
@@ -144,7 +169,7 @@ class Host:
                 await asyncio.shield(self._status)
         how = describe_status(self._status.result()) if self._status.done() else "ended"
         if self._loading is not None and not self._loading.done():
-            self._loading.set_exception(HostDied(f"its process {how} while loading"))
+            self._loading.set_exception(HostDied(f"its process {how} at work"))
         self.forget()
         self.on_death(how)
 
@@ -157,115 +182,3 @@ def describe_status(status: int) -> str:
             return f"was ended by {signal.Signals(number).name}"
         return f"was ended by signal {number}"
     return f"exited with {os.waitstatus_to_exitcode(status)}"
-
-
-class Nursery:
-    """The control process's side of the nursery."""
-
-    def __init__(self, *, memory: int, is_quiet: bool = False) -> None:
-        self._memory = memory
-        self._errors = subprocess.DEVNULL if is_quiet else None
-        """Where hosts write what models print, and their tracebacks; by default as we do."""
-        self._numbers = count(1)
-        self._hosts: dict[int, Host] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: Channel | None = None
-        self._idle: asyncio.TimerHandle | None = None
-
-    @property
-    def pid(self) -> int:
-        """The process's number; 0 while there is none."""
-        return self._process.pid if self._process is not None else 0
-
-    def hosts(self) -> tuple[Host, ...]:
-        """All hosts that have not been seen to end."""
-        return tuple(self._hosts.values())
-
-    def start(self) -> None:
-        """Start ahead of the first host; it ends again if none comes."""
-        if self._channel is None:
-            self._start()
-            self._end_when_idle()
-
-    def start_host(self, *, needs_libraries: bool) -> Host:
-        """Fork a host, with scikit-learn imported or not, starting the nursery where needed."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-        channel = self._channel or self._start()
-        ours, theirs = connected_pair()
-        host = Host(next(self._numbers), ours)
-        self._hosts[host.number] = host
-        channel.send(Fork(host.number, self._memory, needs_libraries), take=[theirs.detach()])
-        return host
-
-    def _start(self) -> Channel:
-        ours, theirs = connected_pair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "modeld.host.nursery",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                ],
-                pass_fds=[theirs.fileno()],
-                env=child_environment(is_host=True),
-                stdin=subprocess.DEVNULL,
-                stdout=self._errors,
-                stderr=self._errors,
-                start_new_session=True,
-            )
-        self._channel = Channel(ours, self._received, self._lost)
-        return self._channel
-
-    def _received(self, frame: Frame) -> None:
-        match frame.message:
-            case Forked(number, pid):
-                pidfd = self._channel.take_descriptor() if self._channel and _HAS_PIDFD else -1
-                if number in self._hosts:
-                    self._hosts[number].born(pid, pidfd)
-            case Exited(number, status):
-                host = self._hosts.pop(number, None)
-                if host is not None:
-                    host.exited(status)
-                    host.forget()
-                self._end_when_idle()
-            case message:
-                raise ProtocolError(f"a nursery does not send {type(message).__name__}")
-
-    def _end_when_idle(self) -> None:
-        if not self._hosts and self._idle is None:
-            loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(_IDLE_SECONDS, self._end_if_idle)
-
-    def _end_if_idle(self) -> None:
-        self._idle = None
-        if not self._hosts:
-            self.close()
-
-    def _lost(self) -> None:
-        """The nursery died: its hosts live on, but their ends will not be reported."""
-        log.warning("nursery.died", pid=self.pid)
-        self._channel = None
-        self._reap()
-        self._hosts.clear()
-
-    def close(self) -> None:
-        """End the nursery; hosts that still live are not touched."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-        self._reap()
-
-    def _reap(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-
-
-_HAS_PIDFD = hasattr(os, "pidfd_open")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modeld.control.admission import check_supported
+from modeld.control.environments import environment_id
 from modeld.domain import Artifact, ModelVersion
-from modeld.errors import DigestMismatch
+from modeld.errors import DigestMismatch, UnknownFormat
 from modeld.repository import staging
 from modeld.repository.digest import DigestCache, digest_of
 from modeld.repository.manifest import Manifest, read_manifest
@@ -74,6 +75,12 @@ def _discard(work: asyncio.Task[Taken]) -> None:
         staging.discard(work.result().staged)
 
 
+def _environment(staged: staging.Staged, manifest: Manifest | None) -> str:
+    if manifest is None or not manifest.environment:
+        return ""
+    return environment_id((staged.folder / manifest.environment).read_bytes())
+
+
 def _identify(staged: staging.Staged, manifest: Manifest | None, pin: str | None) -> Artifact:
     if manifest is not None:
         check_supported(staged.version, manifest)
@@ -83,7 +90,10 @@ def _identify(staged: staging.Staged, manifest: Manifest | None, pin: str | None
             f"the files have {staged.digest[:19]}…"
         )
     wanted = manifest.format if manifest else None
-    format_name, path = detect(staged.folder, [f.path for f in staged.files], wanted)
+    try:
+        format_name, path = detect(staged.folder, [f.path for f in staged.files], wanted)
+    except UnknownFormat as error:
+        raise UnknownFormat(f"{staged.version}: {error}") from error
     if staged.samples is not None:
         read_samples(staged.samples)
     return Artifact(
@@ -92,12 +102,19 @@ def _identify(staged: staging.Staged, manifest: Manifest | None, pin: str | None
         path=str(path),
         digest=staged.digest,
         size=staged.size,
-        pinned=pin is not None or bool(manifest and manifest.files),
+        pinned=pin is not None or bool(manifest and manifest.is_pinned),
         samples=str(staged.samples) if staged.samples else "",
+        environment=_environment(staged, manifest),
+        code=str(staged.folder) if manifest and manifest.code else "",
         columns=manifest.columns if manifest else (),
         rank=manifest.rank if manifest else -1,
         classes=manifest.classes if manifest else (),
         batching=manifest.batching if manifest else True,
         hosts=manifest.hosts if manifest else 1,
+        libraries=manifest.trained.libraries if manifest and manifest.trained else (),
+        max_memory=manifest.max_memory if manifest else 0,
         compile=manifest.compile if manifest else "auto",
+        ignores_extra=bool(manifest and manifest.ignores_extra),
+        device=manifest.device if manifest else "auto",
+        trusted=manifest.trusted if manifest else (),
     )

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from modeld.control.admission import check_trust
+from modeld.config import Settings
+from modeld.control.admission import check_artifact
 from modeld.control.compilations import Compilations
-from modeld.control.hosts import Host, Nursery
+from modeld.control.hosts import Host
 from modeld.control.intake import Intake, Taken
 from modeld.control.ledger import Ledger
+from modeld.control.nursery import Nursery
 from modeld.control.release import LoadedRelease
 from modeld.domain import Artifact, ModelVersion, ReleaseSpec
 from modeld.errors import (
@@ -30,20 +32,10 @@ from modeld.log import get_logger
 from modeld.messages import Loaded
 from modeld.repository import staging
 from modeld.repository.manifest import COMPILED as COMPILED_FILE
-from modeld.runtimes.formats import COMPILED, executes_code
+from modeld.runtimes.formats import COMPILED, is_native
 from modeld.slots import release_slot
 
 log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class LoadLimits:
-    """What a load may take, and what may be loaded. Times in seconds, sizes in bytes."""
-
-    trust: str
-    timeout: float
-    inplace_max: int
-    compiles: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -61,13 +53,13 @@ class Loader:
         nursery: Nursery,
         compilations: Compilations,
         ledger: Ledger,
-        limits: LoadLimits,
+        settings: Settings,
     ) -> None:
         self._intake = intake
         self._nursery = nursery
         self._compilations = compilations
         self._ledger = ledger
-        self._limits = limits
+        self._settings = settings
         self._ids = count(1)
         self._slots: dict[tuple[ModelVersion, str], int] = {}
         self._running: dict[ModelVersion, _Running] = {}
@@ -124,15 +116,13 @@ class Loader:
             )
 
     async def _load_as_it_is(self, taken: Taken) -> LoadedRelease:
-        artifact = taken.artifact
-        trust = self._limits.trust
-        check_trust(artifact.version, artifact.format, trust, is_pinned=artifact.pinned)
-        return await self._open(artifact, taken.staged)
+        check_artifact(taken.artifact, self._settings.trust)
+        return await self._open(taken.artifact, taken.staged)
 
     async def _load_compiled(self, taken: Taken) -> LoadedRelease | None:
         """Open the compiled file that lies beside the model or was made before, if it will do."""
         artifact = taken.artifact
-        if not executes_code(artifact.format) or self._why_not_compiled(artifact):
+        if not is_native(artifact.format) or self._why_not_compiled(artifact):
             return None
         path = self._find_compiled(taken)
         if path is None:
@@ -144,7 +134,7 @@ class Loader:
             if not isinstance(error, HostDied | LoadTimeout):
                 # The file is at fault, not the moment.
                 self._compilations.forget(artifact)
-            if self._limits.trust == "safe":
+            if self._settings.trust == "safe":
                 raise
             return None
         staging.discard(taken.staged)
@@ -155,11 +145,11 @@ class Loader:
         return committed if committed.exists() else self._compilations.find(taken.artifact)
 
     def _why_not_compiled(self, artifact: Artifact) -> str:
-        if not executes_code(artifact.format):
+        if not is_native(artifact.format):
             return ""
         if artifact.compile == "never":
             return "model.yaml has compile: never"
-        return "" if self._limits.compiles else "MODELD_COMPILE=never"
+        return "" if self._settings.compile != "never" else "MODELD_COMPILE=never"
 
     async def _open_compiled(
         self, staged: staging.Staged, artifact: Artifact, path: Path
@@ -169,6 +159,7 @@ class Loader:
         opened = replace(
             artifact,
             format=COMPILED,
+            environment="",
             path=str(copy.folder / COMPILED_FILE),
             samples=str(copy.samples or ""),
         )
@@ -204,19 +195,21 @@ class Loader:
         return LoadedRelease(spec, artifact, staged, loaded, hosts, why_native)
 
     def _start_host(self, artifact: Artifact) -> Host:
-        return self._nursery.start_host(needs_libraries=executes_code(artifact.format))
+        return self._nursery.start_host(artifact)
 
     async def _try(self, host: Host, artifact: Artifact) -> Loaded:
         try:
             return await host.load(
-                artifact, inplace_max=self._limits.inplace_max, seconds=self._limits.timeout
+                artifact,
+                inplace_max=self._settings.inplace_max,
+                seconds=self._settings.load_timeout,
             )
         except ModeldError as error:
             raise _named(error, artifact.version) from error
 
     def wants_compiling(self, release: LoadedRelease) -> bool:
         """Tell whether a release could still become a compiled one."""
-        return executes_code(release.artifact.format) and not release.why_native
+        return is_native(release.artifact.format) and not release.why_native
 
     async def compiled(self, release: LoadedRelease) -> LoadedRelease:
         """Compile a native release and load the result, once however many ask for it.
@@ -244,7 +237,7 @@ class Loader:
             raise CompileFailed(f"the compiled model does not work: {error}") from error
 
     def _spec(self, artifact: Artifact, loaded: Loaded, hosts: list[Host]) -> ReleaseSpec:
-        runtime = "native" if executes_code(artifact.format) else artifact.format
+        runtime = "native" if is_native(artifact.format) else artifact.format
         return ReleaseSpec(
             id=next(self._ids),
             version=artifact.version,

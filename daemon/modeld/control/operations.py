@@ -7,79 +7,37 @@ unless the caller said what it expects to find.
 """
 
 import asyncio
-import socket
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, replace
-from itertools import count
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modeld.control.changes import Cause
+from modeld.control.emergency import Emergency, Live, Planned
 from modeld.control.history import ROLLBACK, rollback_target
 from modeld.control.ledger import Ledger
 from modeld.control.progress import Progress
 from modeld.control.reconciler import Reconciler
+from modeld.control.requested import Changed, SetActive
 from modeld.control.switch import Switch
 from modeld.desired.document import DesiredState, blob_id, parse, set_active
 from modeld.desired.file import StateDocument
-from modeld.domain import DEFAULT_MODEL, ModelVersion, is_version_name
+from modeld.domain import ModelVersion, is_version_name
 from modeld.errors import (
     Invalid,
     InvalidVersionName,
-    ModeldError,
+    ModelNotFound,
     PreconditionFailed,
     StateConflict,
     StateEmpty,
     StateMissing,
+    VersionError,
     VersionNotFound,
 )
 from modeld.repository.versions import NAME_RULE, Repository
 
+Document = dict[str, Any]
+
 _TRIES = 3
-_KEPT_OPERATIONS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class SetActive:
-    """What a caller asks for. `if_match` is the blob that the file must have."""
-
-    version: str
-    model: str = DEFAULT_MODEL
-    reason: str = ""
-    actor: str = ""
-    expected_version: str | None = None
-    if_match: str | None = None
-    dry_run: bool = False
-    trigger: str = "admin"
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What a call changed. `further_back` says where an unchanged rollback could still go."""
-
-    model: str
-    previous: str | None
-    active: str
-    generation: int
-    blob: str | None
-    digest: str
-    written: bool
-    unchanged: bool = False
-    dry_run: bool = False
-    further_back: str | None = None
-    message: str = ""
-    hold: None = None
-    git: None = None
-    instance: str = ""
-    scope: str = "instance"
-
-    def document(self) -> dict[str, Any]:
-        """Give it as the answer's body."""
-        content = asdict(self) | {"instance": socket.gethostname()}
-        for name in ("dry_run", "further_back", "message"):
-            if not content[name]:
-                del content[name]
-        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +59,9 @@ class Operations:
         progress: Progress,
         switch: Switch,
         ledger: Ledger,
+        emergency: Emergency,
     ) -> None:
+        self._emergency = emergency
         self._repository = repository
         self._reconciler = reconciler
         self._progress = progress
@@ -110,9 +70,26 @@ class Operations:
         self._one_at_a_time = asyncio.Lock()
 
     async def set_active(self, request: SetActive) -> Changed:
-        """Make a version the live one; raises why it cannot be."""
+        """Make a version the live one; raises why it cannot be, and writes that down."""
         if not is_version_name(request.version):
             raise InvalidVersionName(f"{request.version[:80]!r} is no version name: {NAME_RULE}")
+        try:
+            return await self._changed(request)
+        except VersionError as error:
+            if not (request.dry_run or isinstance(error, VersionNotFound | ModelNotFound)):
+                await self._note_refusal(request, error)
+            raise
+
+    async def _note_refusal(self, request: SetActive, error: VersionError) -> None:
+        await asyncio.to_thread(
+            self._switch.recording.refused_call,
+            ModelVersion(request.model, request.version),
+            error,
+            self._progress.generation,
+            Cause(request.trigger, request.actor, request.reason, request.received_at),
+        )
+
+    async def _changed(self, request: SetActive) -> Changed:
         await self._load_ahead(request)
         for left in reversed(range(_TRIES)):
             try:
@@ -129,7 +106,7 @@ class Operations:
         base = await self._base()
         self._check_expectations(request, base)
         await self._find(request, base)
-        is_urgent = bool(request.reason) or request.trigger == ROLLBACK
+        is_urgent = bool(request.reason) or request.is_rollback
         version = ModelVersion(request.model, request.version)
         await self._switch.gathering.load(version, base.desired, is_urgent=is_urgent)
 
@@ -145,8 +122,8 @@ class Operations:
             return await self.set_active(request)
         if asked_for := await self._never_live(request.model):
             return await self.set_active(replace(request, version=asked_for))
-        entries = await asyncio.to_thread(self._ledger.history, request.model)
-        target = rollback_target(entries)
+        entries = await self._switch.history(request.model)
+        target = rollback_target(entries, self._emergency.held(request.model))
         if target.version is not None:
             return await self.set_active(replace(request, version=target.version))
         self._check_expectations(request, await self._base())
@@ -208,10 +185,43 @@ class Operations:
             answer = self._answer(request, request.version)
             return replace(answer, dry_run=True, digest=gathered.live[request.model].spec.digest)
         await asyncio.to_thread(self._ledger.check_writable)
-        cause = Cause(request.trigger, request.actor, request.reason)
-        await self._reconciler.change(text, expected=base.blob, gathered=gathered, cause=cause)
+        live = Live(current, self._switch.digest_of_live(request.model))
+        planned = await self._emergency.plan(request, desired, base.blob or "", live)
+        cause = Cause(request.trigger, request.actor, request.reason, request.received_at)
+        try:
+            await self._reconciler.change(text, expected=base.blob, gathered=gathered, cause=cause)
+        except BaseException:
+            await asyncio.shield(self._emergency.undo(planned))
+            raise
+        await self._emergency.done(request, planned)
         answer = self._answer(request, request.version)
-        return replace(answer, previous=current, blob=blob_id(text.encode()), written=True)
+        return self._told(replace(answer, previous=current, blob=blob_id(text.encode())), planned)
+
+    def _told(self, answer: Changed, planned: Planned) -> Changed:
+        """Complete the answer: where the change is, and what could undo it."""
+        override = self._reconciler.override
+        hold, warning = self._emergency.said_of(planned, is_written=override is None)
+        return replace(
+            answer,
+            written=override is None,
+            why_not_written=override.why if override else "",
+            hold=hold,
+            git=self._emergency.git(),
+            message=warning,
+        )
+
+    async def unhold(self, version: str, model: str, actor: str) -> Document:
+        """Let a held version be live again, as soon as the file asks for it.
+
+        An override of the file that asks for it ends too. Raises `VersionNotFound` when there
+        is nothing to release.
+        """
+        is_held = await self._emergency.release(ModelVersion(model, version), actor)
+        is_overridden = await self._reconciler.drop_override(ModelVersion(model, version))
+        if not (is_held or is_overridden):
+            raise VersionNotFound(f"{version} is not held", self._emergency.held(model))
+        self._reconciler.try_again()
+        return {"released": version, "model": model, "was_overridden": is_overridden}
 
     async def _base(self) -> _Base:
         """Read the text to edit: the file's, or the last good one where that cannot be edited."""
@@ -248,48 +258,3 @@ class Operations:
                 f"expected {request.expected_version} to be live, found {current}: "
                 "somebody was faster; look again"
             )
-
-
-@dataclass(slots=True, eq=False)
-class Operation:
-    """A call that goes on after its caller has been answered."""
-
-    id: str
-    task: asyncio.Task[Changed]
-
-    def document(self) -> dict[str, Any]:
-        """Say how far it is."""
-        if not self.task.done():
-            return {"id": self.id, "status": "running"}
-        error = self.task.exception()
-        if isinstance(error, ModeldError):
-            return {"id": self.id, "status": "failed", "code": error.code, "error": str(error)}
-        if error is not None:
-            return {
-                "id": self.id,
-                "status": "failed",
-                "code": "internal_error",
-                "error": "see the log",
-            }
-        return {"id": self.id, "status": "done", "result": self.task.result().document()}
-
-
-class Running:
-    """Operations that callers poll; the newest hundred are kept."""
-
-    def __init__(self) -> None:
-        self._numbers = count(1)
-        self._operations: dict[str, Operation] = {}
-
-    def start(self, call: Callable[[], Coroutine[Any, Any, Changed]]) -> Operation:
-        """Start a call in the background."""
-        operation = Operation(f"{next(self._numbers)}", asyncio.create_task(call()))
-        operation.task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._operations[operation.id] = operation
-        while len(self._operations) > _KEPT_OPERATIONS:
-            del self._operations[next(iter(self._operations))]
-        return operation
-
-    def find(self, operation_id: str) -> Operation | None:
-        """Find an operation by its id."""
-        return self._operations.get(operation_id)

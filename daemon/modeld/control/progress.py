@@ -34,12 +34,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The wish that is being served; not `is_whole` once part of a newer one is."""
+    """The wish that is being served; not `is_whole` once part of a newer one is.
+
+    `fallback` says in words where it comes from when it is not the one that is wished for.
+    """
 
     wish: Wish
     generation: int
     at: float
-    is_fallback: bool = False
+    fallback: str = ""
     is_whole: bool = True
     warnings: tuple[str, ...] = ()
 
@@ -66,6 +69,7 @@ class Progress:
         self.reloads: Counter[str] = Counter()
         self.last_reload_ok = True
         self.last_success = 0.0
+        self._has_nothing = False
 
     async def changed(self) -> None:
         """Wait until anything about the wish or what serves has changed."""
@@ -95,6 +99,17 @@ class Progress:
         """The newest text has a meaning."""
         self.desired, self.is_frozen = desired, desired.freeze
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether a first version may still come without anybody's doing."""
+        return self.applied is None and not self._has_nothing
+
+    def has_nothing(self) -> None:
+        """Neither the wish nor an earlier one can be served."""
+        if not self._has_nothing:
+            self._has_nothing = True
+            self.tell()
+
     def is_served(self, blob: str) -> bool:
         """Tell whether a text is applied as a whole, by its own right."""
         applied = self.applied
@@ -102,7 +117,7 @@ class Progress:
             applied is not None
             and applied.wish.blob == blob
             and applied.is_whole
-            and not applied.is_fallback
+            and not applied.fallback
         )
 
     def absent(self, error: WishError) -> None:
@@ -147,6 +162,11 @@ class Progress:
         """An earlier wish is served, because the newest cannot be."""
         self.applied = applied
         log.warning("fallback.serving", blob=applied.wish.blob[:12])
+        self.tell()
+
+    def forget_refusal(self) -> None:
+        """Let the newest text be tried again."""
+        self.refusal = None
         self.tell()
 
     def refuse(self, document: StateDocument, error: ModeldError, pause: float | None) -> None:

@@ -38,6 +38,7 @@ class Publisher:
         self.live: Mapping[str, LoadedRelease] = {}
         self.loaded: Mapping[ModelVersion, LoadedRelease] = {}
         self.down: dict[ModelVersion, str] = {}
+        self.host_restarts = 0
         """Versions whose host died and is not back yet, with how it ended."""
         self._supervisor = supervisor
         self._loader = loader
@@ -222,6 +223,7 @@ class Publisher:
         release.hosts[release.hosts.index(instead_of)] = host
         release.spec = replace(release.spec, hosts=tuple(each.number for each in release.hosts))
         release.revived_at = time.monotonic()
+        self.host_restarts += 1
         self._watch(release, host)
         for worker in self._supervisor.living():
             if release.spec.id in worker.connected:

@@ -13,16 +13,20 @@ from dataclasses import replace
 
 from modeld.control.applying import Applying
 from modeld.control.changes import Cause, Gathered
+from modeld.control.judging import Judging
+from modeld.control.overlay import Overlay, Override
 from modeld.control.progress import Progress
+from modeld.control.watching import Watching
 from modeld.desired.document import blob_id
-from modeld.desired.file import StateDocument, StateFile
+from modeld.desired.file import StateDocument
+from modeld.domain import ModelVersion
 from modeld.errors import StateEmpty, StateMissing, StateUnreadable, Superseded, WishError
 from modeld.log import get_logger
 
 log = get_logger()
 
 _GRACE_SECONDS = 5.0
-_TICK_SECONDS = 2.0
+_TICK_SECONDS = 1.0
 _SETTLE_SECONDS = 0.025
 _UNFINISHED_SECONDS = 0.5
 
@@ -30,8 +34,11 @@ _UNFINISHED_SECONDS = 0.5
 class Reconciler:
     """The loop that makes what runs match the wish."""
 
-    def __init__(self, file: StateFile, applying: Applying, progress: Progress) -> None:
+    def __init__(
+        self, file: Overlay, applying: Applying, progress: Progress, judging: Judging
+    ) -> None:
         self._file = file
+        self._judging = judging
         self._applying = applying
         self._progress = progress
         self._wake = asyncio.Event()
@@ -39,11 +46,7 @@ class Reconciler:
         self._attempt_blob = ""
         self._own_blob = ""
         self._gone_since: float | None = None
-
-    @property
-    def watch_mode(self) -> str:
-        """Whether changes are told by events, or only found by the tick."""
-        return self._file.mode
+        self.watching = Watching(lambda: file.mode)
 
     async def run(self) -> None:
         """Reconcile for ever."""
@@ -58,6 +61,7 @@ class Reconciler:
                 self._wake.clear()
                 try:
                     await self._observe()
+                    self.watching.looked()
                 except Exception:
                     # The loop must outlive every defect: without it nothing is applied again.
                     log.exception("reconcile.failed")
@@ -67,11 +71,34 @@ class Reconciler:
 
     async def _listen(self) -> None:
         async with contextlib.aclosing(self._file.changes()) as hints:
-            async for _ in hints:
+            async for hint in hints:
+                self.watching.heard(hint)
                 self._wake.set()
 
     def wake(self) -> None:
         """Look at the file now."""
+        self._wake.set()
+
+    @property
+    def override(self) -> Override | None:
+        """The text that stands in for the file's, where that could not be written."""
+        return self._file.override
+
+    async def drop_override(self, version: ModelVersion) -> bool:
+        """End the override of a file that asks for a version; tells whether there was one."""
+        if self._file.override is None:
+            return False
+        asked = await asyncio.to_thread(self._file.beneath)
+        wish = asked.model(version.model) if asked else None
+        if wish is None or wish.active != version.version:
+            return False
+        await asyncio.to_thread(self._file.drop, "it was released by a call")
+        return True
+
+    def try_again(self) -> None:
+        """Try a text that was refused as if it were new."""
+        self._cancel_attempt()
+        self._progress.forget_refusal()
         self._wake.set()
 
     async def read(self) -> StateDocument:
@@ -88,6 +115,8 @@ class Reconciler:
             return
         self._gone_since = None
         self._progress.present()
+        if await self._judging.git_moved():
+            self.try_again()
         if self._is_known(document.blob):
             return
         settled = await self._settle(document)
@@ -124,6 +153,7 @@ class Reconciler:
         """Give the text once two reads agree on it: a slow writer's prefix may be valid."""
         is_finished = document.data.endswith(b"\n")
         await asyncio.sleep(_SETTLE_SECONDS if is_finished else _UNFINISHED_SECONDS)
+        await self._file.index_lock.released()
         with contextlib.suppress(WishError):
             again = await self.read()
             if again.blob == document.blob:
@@ -133,8 +163,10 @@ class Reconciler:
     def _begin(self, document: StateDocument) -> None:
         """Take note of a new text and start to apply it."""
         self._cancel_attempt()
+        self._file.settled(document)
         progress = self._progress
         if progress.observed is None or progress.observed.blob != document.blob:
+            self.watching.found()
             progress.note(document)
         applied = progress.applied
         is_settled = progress.is_served(document.blob) and not self._applying.is_publishing

@@ -6,6 +6,7 @@ from typing import Any
 
 from modeld.control.progress import Progress
 from modeld.control.status import Status
+from modeld.control.streams import Streams
 from modeld.control.supervisor import Supervisor, WorkerProcess
 from modeld.control.switch import Switch
 from modeld.control.web.calls import Calls
@@ -14,7 +15,16 @@ from modeld.errors import InternalError, ModeldError, VersionNotFound
 from modeld.host.protocol import Frame
 from modeld.http.auth import Caller, joined
 from modeld.log import get_logger
-from modeld.messages import AdminAnswer, AdminCall, Header, Health, Want, WantAnswer
+from modeld.messages import (
+    AdminAnswer,
+    AdminCall,
+    AdminMore,
+    AdminStop,
+    Header,
+    Health,
+    Want,
+    WantAnswer,
+)
 
 log = get_logger()
 
@@ -42,6 +52,7 @@ class Requests:
         self._serves_all = serves_all
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.streams = Streams()
 
     def received(self, worker: WorkerProcess, frame: Frame) -> None:
         """Take a worker's request and answer it later."""
@@ -50,6 +61,8 @@ class Requests:
                 self.keep(self._want(worker, want))
             case AdminCall() as call:
                 self.keep(self._call(worker, call, bytes(frame.payload)))
+            case AdminMore() | AdminStop() as message:
+                self.streams.received(worker, message)
             case message:
                 log.warning("worker.unexpected", message=type(message).__name__, pid=worker.pid)
 
@@ -97,11 +110,15 @@ class Requests:
         )
         answer = await self._calls.answer(call.method, call.target, caller, body, call.request_id)
         headers = tuple(Header(name, value) for name, value in answer.headers.items())
-        worker.channel.send(AdminAnswer(call.id, answer.status, headers), answer.body)
+        goes_on = answer.chunks is not None
+        worker.channel.send(AdminAnswer(call.id, answer.status, headers, goes_on), answer.body)
+        if answer.chunks is not None:
+            self.streams.open(worker, call.id, answer.chunks)
 
     def _tell_once(self) -> None:
-        status = "ok" if self._status.health()[0] == "Healthy" else "degraded"
-        health = Health(status, self._status.summary())
+        is_fine = self._status.health()[0] in ("Healthy", "Progressing")
+        status = "ok" if is_fine else "degraded"
+        health = Health(status, self._status.summary(), self._progress.is_starting)
         for worker in self._supervisor.living():
             worker.channel.send(health)
 

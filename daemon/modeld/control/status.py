@@ -3,20 +3,27 @@
 import socket
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from modeld.control.emergency import hold_document
+from modeld.control.following import Following
 from modeld.control.history import rollback_target
-from modeld.control.hosts import Nursery
 from modeld.control.ledger import Ledger
+from modeld.control.nursery import Nursery
+from modeld.control.originals import Originals
 from modeld.control.progress import Progress
 from modeld.control.publisher import Publisher
 from modeld.control.release import LoadedRelease
+from modeld.control.retry import is_on_its_way
 from modeld.control.summary import Facts, advise, summarise
 from modeld.control.supervisor import Supervisor
 from modeld.control.switch import Switch
+from modeld.control.times import iso
+from modeld.control.watching import Watching
+from modeld.control.wish_facts import WishFacts
 from modeld.domain import DEFAULT_MODEL, ModelVersion
-from modeld.errors import Invalid, ModeldError, StateEmpty, StateMissing, StateUnreadable
+from modeld.errors import Invalid, ModeldError, StateEmpty, StateUnreadable, VersionHeld
+from modeld.http.auth import AdminAccess
 from modeld.repository.versions import Repository
 
 Document = dict[str, Any]
@@ -41,37 +48,44 @@ class Status:
         switch: Switch,
         ledger: Ledger,
         repository: Repository,
-        path: str,
+        wish: WishFacts,
     ) -> None:
         self._progress = progress
         self._publisher = publisher
         self._switch = switch
         self._ledger = ledger
         self._repository = repository
-        self._path = path
+        self._path = wish.path
+        self._wish = wish
+        self.originals: Originals
         self.supervisor: Supervisor
         self.nursery: Nursery
+        self.watching: Watching
+        self.following: Following | None = None
+        self.access: AdminAccess
 
     def sync(self) -> Sync:
         """Compare the wish with what runs. The first that holds is told."""
         progress = self._progress
         if progress.condition is not None:
-            is_missing = isinstance(progress.condition, StateMissing)
-            status = "Missing" if is_missing or progress.condition.retryable else "Invalid"
-            if isinstance(progress.condition, StateUnreadable):
-                status = "Invalid"
-            return Sync(status, progress.condition.reason, progress.condition)
-        if progress.refusal is not None:
-            error = progress.refusal.error
-            status = "Invalid" if isinstance(error, Invalid) else "OutOfSync"
-            if isinstance(error, StateEmpty):
-                status = "Missing"
-            return Sync(status, error.reason, error)
+            is_invalid = isinstance(progress.condition, StateUnreadable)
+            return Sync(
+                "Invalid" if is_invalid else "Missing",
+                progress.condition.reason,
+                progress.condition,
+            )
+        following = self.following.error if self.following else None
+        error = progress.refusal.error if progress.refusal else following
+        if error is not None:
+            return Sync(_word_of(error), error.reason, error)
         if progress.is_frozen:
             return Sync("Frozen", "Frozen", None)
+        if self._wish.overlay.override is not None:
+            return Sync("Overridden", "NotWritable", None)
         if progress.is_loading or progress.applied is None:
             return Sync("Progressing", "Loading", None)
-        return Sync("Synced", "Applied", None)
+        reason = self._wish.not_in_git(progress.applied)
+        return Sync("OutOfSync", reason, None) if reason else Sync("Synced", "Applied", None)
 
     def health(self) -> tuple[str, str]:
         """Say whether what is live can answer: a word and its reason."""
@@ -83,8 +97,9 @@ class Status:
         if not self.supervisor.members():
             return "Degraded", "NoWorkers"
         sync = self.sync()
-        if sync.error is not None:
-            return "Degraded", sync.reason
+        if sync.error is not None and sync.status != "Held":
+            is_early = is_on_its_way(sync.error, time.time() - self._progress.observed_at)
+            return "Progressing" if is_early else "Degraded", sync.reason
         return "Healthy", "Serving"
 
     def facts(self) -> Facts:
@@ -94,6 +109,8 @@ class Status:
         wanted = self._unmet()
         return Facts(
             sync=sync.status,
+            reason=sync.reason,
+            git=self._wish.committing.outcome.message,
             live=live.version.version if live else None,
             since=self._switch.since.get(DEFAULT_MODEL, 0.0),
             wanted=str(wanted) if wanted else None,
@@ -101,7 +118,8 @@ class Status:
             path=self._path,
             error=sync.error,
             retries=bool(progress.refusal and progress.refusal.retry_at),
-            is_fallback=bool(progress.applied and progress.applied.is_fallback),
+            fallback=progress.applied.fallback if progress.applied else "",
+            held=self._wish.held(progress.desired),
             down=self._publisher.down.get(live.version, "") if live else "",
             known=self._known() if sync.status == "Missing" else (),
         )
@@ -121,16 +139,20 @@ class Status:
 
     def summary(self) -> str:
         """Give the sentence."""
-        return summarise(self.facts(), time.time())
+        return self.sentences()["summary"]
+
+    def sentences(self) -> dict[str, str]:
+        """Give the sentence, and what to do next."""
+        facts = self.facts()
+        return {"summary": summarise(facts, time.time()), "next": advise(facts)}
 
     def document(self) -> Document:
         """Write all of it."""
-        progress, sync, facts = self._progress, self.sync(), self.facts()
+        progress, sync = self._progress, self.sync()
         health, health_reason = self.health()
         applied = progress.applied
         return {
-            "summary": summarise(facts, time.time()),
-            "next": advise(facts),
+            **self.sentences(),
             "generation": progress.generation,
             "observed_generation": progress.generation if progress.observed else 0,
             "attempted_generation": progress.attempted,
@@ -142,18 +164,30 @@ class Status:
             },
             "health": {"status": health, "reason": health_reason},
             "desired": self._desired(),
+            "watch": self._watch(),
             "live": {
                 "blob": applied.wish.blob if applied else None,
-                "is_fallback": bool(applied and applied.is_fallback),
+                "is_fallback": bool(applied and applied.fallback),
+                "comes_from": applied.fallback if applied else "",
                 "applied_at": iso(applied.at) if applied else None,
-                "warnings": list(applied.warnings) if applied else [],
+                "warnings": [*(applied.warnings if applied else ()), *self._odd()],
             },
             "models": {model: self._model(model) for model in self._models()},
             "last_refused": self._refused(),
-            "hold": None,
+            "holds": [hold_document(hold) for hold in self._wish.holds.active],
+            "override": self._wish.override_document(),
+            "git": self._wish.git_document(),
+            "following": self.following.document() if self.following else None,
             "processes": self._processes(),
+            "admin": self.access.state,
             "instance": socket.gethostname(),
         }
+
+    def _odd(self) -> list[str]:
+        """Say what is odd about live versions."""
+        live = self._publisher.live.values()
+        made = [(each.version, text) for each in live for text in each.loaded.warnings]
+        return [f"{version}: {text}" for version, text in (*made, *self.originals.problems.items())]
 
     def _models(self) -> tuple[str, ...]:
         desired = self._progress.desired
@@ -163,7 +197,8 @@ class Status:
     def _model(self, model: str) -> Document:
         wish = self._progress.desired.model(model) if self._progress.desired else None
         release = self._publisher.live.get(model)
-        target = rollback_target(self._ledger.history(model))
+        held = [hold.version for hold in self._wish.holds.of(model)]
+        target = rollback_target(self._ledger.history(model), held)
         loaded = [r for v, r in self._publisher.loaded.items() if v.model == model]
         return {
             "desired": wish.active if wish else None,
@@ -187,6 +222,7 @@ class Status:
             "host": self._publisher.down[release.version] if is_down else "",
             "row_ms": round(release.loaded.row_seconds * 1e3, 4),
             "libraries": list(release.loaded.libraries),
+            "warnings": list(release.loaded.warnings),
             "why_native": release.why_native,
             "proof": asdict(release.loaded.proof) if release.loaded.proof else None,
         }
@@ -194,12 +230,21 @@ class Status:
     def _desired(self) -> Document:
         progress = self._progress
         return {
-            "source": "file",
+            "source": self._wish.source,
             "path": self._path,
             "blob": progress.observed.blob if progress.observed else None,
             "observed_at": iso(progress.observed_at) if progress.observed else None,
             "freeze": progress.is_frozen,
             "note": progress.desired.note if progress.desired else "",
+        }
+
+    def _watch(self) -> Document:
+        watching = self.watching
+        return {
+            "mode": watching.mode,
+            "last_event": iso(watching.last_event) if watching.last_event else None,
+            "last_look": iso(watching.last_look) if watching.last_look else None,
+            "missed": watching.missed,
         }
 
     def _refused(self) -> Document | None:
@@ -225,14 +270,17 @@ class Status:
         }
 
 
+def _word_of(error: ModeldError) -> str:
+    """Say in the word of the status what an error of the newest text makes of it."""
+    if isinstance(error, VersionHeld):
+        return "Held"
+    if isinstance(error, StateEmpty):
+        return "Missing"
+    return "Invalid" if isinstance(error, Invalid) else "OutOfSync"
+
+
 def _folder(version: ModelVersion | None) -> str:
     if version is None:
         return ""
     is_default = version.model == DEFAULT_MODEL
     return version.version if is_default else f"{version.model}/{version.version}"
-
-
-def iso(at: float) -> str:
-    """Write a time as people and programs read it: UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(at, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

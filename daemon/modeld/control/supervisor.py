@@ -2,7 +2,7 @@
 
 The control process keeps the listening socket open, so that connections which wait are
 taken by another worker, or by a successor, instead of being reset. A worker
-that is silent for five seconds is killed: nothing that waits for it may wait for ever.
+that is silent for 4.5 seconds is killed: nothing that waits for it may wait for ever.
 """
 
 import asyncio
@@ -33,10 +33,11 @@ from modeld.slots import Slots, create_file
 
 log = get_logger()
 
-_SILENCE_SECONDS = 5.0
+_SILENCE_SECONDS = 4.5
+"""Short enough that a successor serves within six seconds of a worker's last beat."""
 _BIRTH_SECONDS = 60.0
 """How long a worker may take to start on a slow disk, before its first word."""
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS, _HELD_UP_SECONDS = 0.1, 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _STABLE_SECONDS = 10.0
 
@@ -196,8 +197,7 @@ class Supervisor:
 
     def lost(self, worker: WorkerProcess) -> None:
         """Reap a worker and start its successor after a pause that grows with its failures."""
-        self.slots[worker.slot].set_lag(0.0)
-        self.slots[worker.slot].set_connections(-1)
+        self.slots[worker.slot].clear_gauges()
         self._keep(asyncio.create_task(self._replace(worker)))
         self.on_count(len(self.members()))
 
@@ -227,7 +227,7 @@ class Supervisor:
             await asyncio.sleep(max(due - time.monotonic(), 0))
             now = time.monotonic()
             # Where this process itself was held up, the beats still wait to be read.
-            if now - due < _LOOK_SECONDS:
+            if now - due < _HELD_UP_SECONDS:
                 for worker in self.living():
                     limit = _SILENCE_SECONDS if worker.has_spoken else _BIRTH_SECONDS
                     if now - worker.last_frame > limit:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 
 from modeld.control.changes import Cause, Gathered, Steps, Wish, named_by
 from modeld.control.gathering import Gathering
+from modeld.control.history import ROLLBACK
 from modeld.control.improving import Improving
-from modeld.control.ledger import Entry, Ledger
+from modeld.control.ledger import Entry
 from modeld.control.loader import Loader
 from modeld.control.plan import to_unload
 from modeld.control.publisher import Publisher
+from modeld.control.recording import Recording
 from modeld.control.release import LoadedRelease
 from modeld.desired.document import DesiredState
 from modeld.domain import ModelVersion
@@ -27,19 +29,21 @@ class Switch:
         self,
         loader: Loader,
         publisher: Publisher,
-        ledger: Ledger,
+        recording: Recording,
         *,
         keep_warm: float,
         max_loaded: int,
         compile_timeout: float,
     ) -> None:
         self._publisher = publisher
-        self._ledger = ledger
+        self._ledger = recording.ledger
+        self.recording = recording
         self._keep_warm = keep_warm
         self._max_loaded = max_loaded
         self._improving = Improving(loader, publisher)
-        self.gathering = Gathering(loader, publisher, ledger, patience=compile_timeout)
+        self.gathering = Gathering(loader, publisher, recording.ledger, patience=compile_timeout)
         self.since: dict[str, float] = {}
+        self.rollbacks = 0
         self._wanted: frozenset[ModelVersion] = frozenset()
         self._publishing: set[asyncio.Task[None]] = set()
 
@@ -137,26 +141,18 @@ class Switch:
                 # The same version as before a restart: nothing was switched.
                 self.since[model] = last.at
                 continue
-            entry = Entry(
-                number=0,
-                at=time.time(),
-                model=model,
-                version=version,
-                previous=last.version if last else None,
-                digest=release.spec.digest,
-                trigger=cause.trigger,
-                actor=cause.actor,
-                reason=cause.reason,
-                generation=generation,
-                blob=wish.blob,
-            )
-            self._ledger.record(entry)
+            previous = last.version if last else None
+            entry = self.recording.switched(release, previous, wish, generation, cause)
             self.since[model] = entry.at
+            self.rollbacks += cause.trigger == ROLLBACK
             log.info(
                 "version.live",
                 version=str(release.version),
                 previous=entry.previous,
                 trigger=cause.trigger,
+                actor=entry.actor,
+                reason=entry.reason,
+                seconds=entry.seconds,
                 generation=generation,
             )
 
@@ -172,6 +168,11 @@ class Switch:
                 self.gathering.forget_published()
                 self._improving.later()
         return release.spec.id
+
+    async def history(self, model: str) -> tuple[Entry, ...]:
+        """Give the history of a model with what is live now, which may just be written down."""
+        async with self._publisher.turn:
+            return await asyncio.to_thread(self._ledger.history, model)
 
     def stop(self) -> None:
         """Stop what goes on in the background."""

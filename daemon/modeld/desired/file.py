@@ -18,7 +18,8 @@ from pathlib import Path
 from modeld.desired import replacement
 from modeld.desired.decoding import MAX_BYTES
 from modeld.desired.document import blob_id
-from modeld.desired.watch import FolderWatch, Mode
+from modeld.desired.index_lock import IndexLock
+from modeld.desired.watch import FolderWatch, Hint, Mode
 from modeld.errors import (
     Invalid,
     StateConflict,
@@ -55,6 +56,8 @@ class StateFile:
         self._path = path
         self._lock = lock
         self._watch = FolderWatch(path, tick)
+        self.index_lock = IndexLock(path)
+        """git holds it while it writes files, this one maybe among them."""
 
     @property
     def mode(self) -> Mode:
@@ -98,10 +101,10 @@ class StateFile:
 
     def sweep(self) -> None:
         """Remove temporary files that writers have left behind; for the start."""
-        with contextlib.suppress(OSError), _locked(self._lock, seconds=0):
+        with contextlib.suppress(OSError, StateConflict), _locked(self._lock, seconds=0):
             replacement.sweep(self._path)
 
-    def changes(self) -> AsyncGenerator[None, None]:
+    def changes(self) -> AsyncGenerator[Hint, None]:
         """Hint, for ever, that the text may have changed; also ticks without a change."""
         return self._watch.hints()
 
@@ -194,7 +197,7 @@ def _acquire(descriptor: int, deadline: float) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise OSError("another modeld process is writing it") from None
+                raise StateConflict("another modeld process is writing the state file") from None
             time.sleep(0.01)
         else:
             return

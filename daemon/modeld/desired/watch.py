@@ -21,8 +21,9 @@ from typing import Literal
 import watchfiles
 
 Mode = Literal["events", "poll"]
+Hint = Literal["change", "tick"]
 
-_LOOK_SECONDS = 0.25  # how often to ask whether the watched folders are still the right ones
+_LOOK_SECONDS = 0.1  # how often to ask whether the watched folders are still the right ones
 _MAX_LINKS = 40  # as many as Linux follows
 
 _log = logging.getLogger(__name__)
@@ -51,19 +52,25 @@ class FolderWatch:
         """Whether events arrive, or only the tick is left."""
         return self._mode or "poll"
 
-    async def hints(self) -> AsyncGenerator[None, None]:
-        """Yield on every event, at least once a tick, and once soon after watching began."""
+    async def hints(self) -> AsyncGenerator[Hint, None]:
+        """Yield on every event, at least once a tick, and once soon after watching began.
+
+        What a new watch begins with counts as a change: before it, no event was to be had.
+        """
         clock = asyncio.get_running_loop().time
         due = clock()
         while True:
             folders = watched_folders(self._path)
+            is_new = True
             async with contextlib.aclosing(self._looks(folders)) as looks:
                 async for changed in looks:
                     is_stale = _is_stale(folders, changed, self._path)
                     if changed or is_stale or clock() >= due:
                         # What changed while the watch was being moved gave no event.
                         due = clock() if is_stale else clock() + self._tick - self._look
-                        yield
+                        is_told = bool(changed) or is_stale or is_new
+                        is_new = False
+                        yield "change" if is_told and self.mode == "events" else "tick"
                     if is_stale:
                         break
 

@@ -58,6 +58,25 @@ def reset_signals() -> None:
         signal.signal(name, signal.SIG_IGN)
 
 
+def reap(child: int = 0, *, must_wait: bool = False) -> tuple[int, int] | None:
+    """Wait for a child (0: any) and give its number and status; `None` while none has ended.
+
+    What a child that led a session has left in it is killed first, where the system can tell
+    of a death and keep the number: until then the number cannot be another's.
+    """
+    options = 0 if must_wait else os.WNOHANG
+    if hasattr(os, "waitid"):
+        kind = os.P_PID if child else os.P_ALL
+        found = os.waitid(kind, child, os.WEXITED | os.WNOWAIT | options)
+        if found is None:
+            return None
+        child = found.si_pid
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)
+    pid, status = os.waitpid(child or -1, options)
+    return (pid, status) if pid else None
+
+
 def step_back(niceness: int = 19) -> None:
     """Have this thread yield the processor to others; those of its own process stay as they are.
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 
-from modeld.host.child import die_with_parent, reset_signals
+from modeld.host.child import die_with_parent, reap, reset_signals
 from modeld.host.process import main as run_host
 from modeld.host.protocol import BlockingChannel
 from modeld.messages import Exited, Fork, Forked
@@ -96,10 +96,8 @@ class Nursery:
         with contextlib.suppress(BlockingIOError):
             self._wake.recv(4096)
         with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
+            while ended := reap():
+                pid, status = ended
                 host = self._hosts.pop(pid, 0)
                 self._control.send(Exited(host, status))
 

@@ -2,10 +2,10 @@
 
 It loads the version that the control process names, tries it, and then answers
 batches from every worker that it was introduced to, one after another. It ends when
-its last peer has gone. A host may also be started to compile a version, and does nothing
-else then. Loading and compiling yield the processor to whatever serves. Before each
-batch it arms a kernel timer that ends it, so that a model that hangs in C code needs
-nobody to kill it.
+its last peer has gone. A host may also be started to describe, compile or prove a
+version, and does nothing else then. Loading and compiling yield the processor to
+whatever serves. Before each batch it arms a kernel timer that ends it, so that a model
+that hangs in C code needs nobody to kill it.
 """
 
 import json
@@ -17,36 +17,55 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from modeld.errors import ModeldError, ModelError
 from modeld.host.child import arm_timer, give_up_privileges, step_back
-from modeld.host.compiling import compile_version
+from modeld.host.compiling import compile_version, prove_version
+from modeld.host.describing import describe_version
+from modeld.host.failures import describe
 from modeld.host.protocol import BlockingChannel, ProtocolError
+from modeld.host.scoring import Scorer
 from modeld.host.trial import try_out
 from modeld.messages import (
     Batch,
     BatchAnswer,
+    Clock,
+    Clocked,
     Compile,
     Compiled,
+    Describe,
+    Described,
     Load,
     Loaded,
     LoadRefused,
+    Look,
+    Looked,
     Message,
     Outcome,
     Peer,
+    Prove,
+    Proven,
+    Score,
+    Scored,
     Values,
 )
 from modeld.runtimes.columns import to_table
 from modeld.runtimes.model import Model, Rows, as_array, pack
 
-_MESSAGE_LIMIT = 200
 _REFUSED = "load_failed"
 _LOAD_NICENESS = 5
 """A version that somebody waits for: a rollback must not starve on a busy machine."""
 _COMPILE_NICENESS = 19
+_LOOK_SECONDS = 0.2
+_SCORE_NICENESS = 10
+
+Order = Load | Compile | Prove | Describe | Score | Clock | Look
+Achieved = Loaded | Compiled | Proven | Described | Scored | Clocked | Looked
+"""What a host that did as it was told answers."""
 
 
 class Host:
@@ -57,6 +76,7 @@ class Host:
         self._selector = selectors.DefaultSelector()
         self._selector.register(sock, selectors.EVENT_READ, self._control)
         self._model: Model | None = None
+        self._scorer: Scorer | None = None
 
     def run(self) -> None:
         """Serve until the last peer has gone."""
@@ -84,15 +104,20 @@ class Host:
                 self._attempt(message, lambda: self._load(message), _LOAD_NICENESS)
             case Compile() if channel is self._control:
                 self._attempt(message, lambda: compile_version(message), _COMPILE_NICENESS)
+            case Prove() if channel is self._control:
+                self._attempt(message, lambda: prove_version(message), _COMPILE_NICENESS)
+            case Describe() if channel is self._control:
+                self._attempt(message, lambda: describe_version(message), _LOAD_NICENESS)
+            case Score() | Clock() | Look() if channel is self._control and self._scorer:
+                work = partial(self._scorer.obey, message, self._control.send)
+                self._attempt(message, work, 0 if isinstance(message, Clock) else _SCORE_NICENESS)
             case Peer() if channel is self._control:
                 sock = socket.socket(fileno=channel.descriptors.popleft())
                 self._selector.register(sock, selectors.EVENT_READ, BlockingChannel(sock))
             case _:
                 raise ProtocolError(f"a host does not expect {type(message).__name__}")
 
-    def _attempt(
-        self, order: Load | Compile, work: Callable[[], Loaded | Compiled], niceness: int
-    ) -> None:
+    def _attempt(self, order: Order, work: Callable[[], Achieved], niceness: int) -> None:
         """Do what may take long, in a thread that yields to whatever serves, and report."""
         results: list[Message] = []
 
@@ -103,37 +128,35 @@ class Host:
         arm_timer(order.limit_seconds)
         thread = threading.Thread(target=run)
         thread.start()
-        thread.join()
+        while thread.is_alive():
+            thread.join(_LOOK_SECONDS)
+            if self._control.is_closed():
+                # Nobody waits for it any more: whoever gave the order was killed.
+                os._exit(1)
         arm_timer(0)
         self._control.send(results[0])
 
     def _load(self, order: Load) -> Loaded:
         self._model, loaded = try_out(order.artifact, order.inplace_max)
+        self._scorer = Scorer(self._model)
         return loaded
 
 
-def _outcome(work: Callable[[], Loaded | Compiled]) -> Message:
+def _outcome(work: Callable[[], Achieved]) -> Message:
     """Do it, and turn whatever goes wrong into a refusal."""
     try:
         return work()
     except ModeldError as error:
         return LoadRefused(error.code, str(error))
     except MemoryError:
-        return LoadRefused(_REFUSED, "it needs more memory than MODELD_HOST_MEMORY allows")
+        return LoadRefused(
+            _REFUSED,
+            "it needs more memory than MODELD_HOST_MEMORY allows, or max_memory in model.yaml",
+        )
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         # Opening a pickle runs somebody's code, which may raise anything.
         traceback.print_exc()
         return LoadRefused(_REFUSED, describe(error))
-
-
-def describe(error: BaseException) -> str:
-    """Say an error of a model in one short line."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:
-        # An error class of somebody's model may fail at this too.
-        text = ""
-    return f"{type(error).__name__}: {text}"[:_MESSAGE_LIMIT]
 
 
 def _answer(model: Model, batch: Batch, payload: memoryview) -> tuple[BatchAnswer, bytes]:

@@ -162,6 +162,15 @@ class BlockingChannel:
             return None
         return list(self._decoder.feed(data))
 
+    def is_closed(self) -> bool:
+        """Tell whether the other side has gone and left nothing to read."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
 
 def known_messages() -> tuple[type, ...]:
     """All messages of the protocol, for tests."""

@@ -3,6 +3,7 @@
 Everything here runs in the host: whatever the model does, only this process is hurt.
 """
 
+import contextlib
 import json
 import time
 from dataclasses import replace
@@ -13,15 +14,18 @@ import numpy as np
 from modeld.domain import Artifact, Signature
 from modeld.errors import LoadFailed, ModeldError
 from modeld.host.child import resident_bytes
+from modeld.host.failures import describe
 from modeld.messages import Loaded
-from modeld.runtimes.columns import to_table
-from modeld.runtimes.formats import COMPILED, executes_code, open_model
+from modeld.runtimes.columns import as_object, to_table
+from modeld.runtimes.drift import Drift
+from modeld.runtimes.formats import COMPILED, libraries_of, open_model
 from modeld.runtimes.golden import Samples, check_samples, read_samples, to_rows
-from modeld.runtimes.joblib import PickledModel
-from modeld.runtimes.model import Model, Rows, as_array, pack
+from modeld.runtimes.model import Model, Rows, as_array, first_line, pack
+from modeld.runtimes.native import NativeModel
 
 _TRIES, _TRY_SECONDS = 20, 0.1
 _IN_PLACE_SECONDS = 0.001
+_UNKNOWN_SECONDS = 1.0
 _MAX_COLUMNS_TRIED = 64
 
 
@@ -29,12 +33,8 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
     """Open the version, check its golden samples and measure it; raises `LoadFailed`."""
     started = time.perf_counter()
     before = resident_bytes()
-    model = open_model(artifact)
-    samples = read_samples(artifact.samples)
-    rows = _trial_rows(model, samples)
-    if samples is not None:
-        check_samples(model, samples)
-    model.signature = _complete(artifact, model, rows)
+    drift = Drift(artifact)
+    model, samples, rows = _open(artifact, drift)
     row_seconds = _measure(model, rows)
     resident = max(resident_bytes() - before, 0)
     why_not = _why_not_in_place(artifact, row_seconds, resident, inplace_max)
@@ -45,37 +45,59 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
         in_place=not why_not,
         why_not=why_not,
         libraries=_libraries(artifact),
-        warnings=(),
+        warnings=drift.differences(),
         seconds=time.perf_counter() - started,
         example=_example(model.signature, samples, rows),
         proof=getattr(model, "proof", None),
-        why_native=_why_native(model),
+        why_native=why_native(model),
     )
 
 
-def _trial_rows(model: Model, samples: Samples | None) -> Rows | None:
+def _open(artifact: Artifact, drift: Drift) -> tuple[Model, Samples | None, Rows | None]:
+    """Open it and have it answer; what goes wrong may be the fault of other libraries."""
+    try:
+        with drift.noted():
+            model = open_model(artifact)
+        samples = read_samples(artifact.samples)
+        rows = trial_rows(model, samples)
+        if samples is not None:
+            check_samples(model, samples)
+        model.signature = complete(artifact, model, rows)
+    except LoadFailed as error:
+        raise drift.explain(error) from error
+    except Exception as error:
+        # Opening a pickle runs somebody's code, which may raise anything.
+        if not drift.differences():
+            raise
+        raise drift.explain(LoadFailed(describe(error))) from error
+    return model, samples, rows
+
+
+def trial_rows(model: Model, samples: Samples | None) -> Rows | None:
+    """Give rows to try a model with; none where it does not say what it takes."""
     signature = model.signature
     if samples is not None:
         return to_rows(signature, samples.inputs)
     if signature.rank == 0:
-        return ["a"]
+        return ["some text"]
     if signature.is_mixed:
         return to_table([_plain_row(model)])
-    return np.zeros((1, signature.width)) if signature.rank == 1 and signature.width else None
+    sizes = signature.shape if signature.rank > 1 else (signature.width,)
+    return np.zeros((1, *sizes)) if sizes and all(sizes) else None
 
 
 def _plain_row(model: Model) -> list[Any]:
     """Zeros for numbers, and texts that were seen in training."""
-    seen = model.texts if isinstance(model, PickledModel) else {}
+    seen = model.texts if isinstance(model, NativeModel) else {}
     return [seen.get(c.name, ("a",))[0] if c.is_text else 0.0 for c in model.signature.columns]
 
 
-def _complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
+def complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
     """Add to the signature what only trying tells, and check that the model answers at all.
 
     A compiled model brings its native model's: by itself it would take more.
     """
-    signature = model.signature
+    signature = replace(model.signature, ignores_extra=artifact.ignores_extra)
     if artifact.format == "onnx" and not signature.classes:
         from modeld.runtimes.onnx_graph import inspect
 
@@ -102,7 +124,8 @@ def _answers(model: Model, rows: Rows) -> None:
         raise
     except Exception as error:
         raise LoadFailed(
-            f"it fails on a first row: {type(error).__name__}: {str(error)[:300]}"
+            f"it fails on a first row: {type(error).__name__}: {first_line(error)}; where rows of "
+            "zeros are none of its, give it rows that are: samples.json"
         ) from error
 
 
@@ -154,7 +177,7 @@ def _nullable(model: Model, rows: Rows) -> tuple[bool, ...]:
 def _measure(model: Model, rows: Rows | None) -> float:
     """Give the seconds that one row takes when it comes alone."""
     if rows is None:
-        return 1.0
+        return _UNKNOWN_SECONDS
     best = float("inf")
     end = time.perf_counter() + _TRY_SECONDS
     for _ in range(_TRIES):
@@ -170,6 +193,8 @@ def _measure(model: Model, rows: Rows | None) -> float:
 def _why_not_in_place(artifact: Artifact, row_seconds: float, resident: int, limit: int) -> str:
     if artifact.format not in ("onnx", COMPILED):
         return "only ONNX models run in a worker"
+    if row_seconds == _UNKNOWN_SECONDS:
+        return "nothing says how long its rows are, so that none was tried: add samples.json"
     if row_seconds > _IN_PLACE_SECONDS:
         return f"a row takes {row_seconds * 1e3:.1f} ms, more than 1 ms"
     if resident > limit:
@@ -179,9 +204,9 @@ def _why_not_in_place(artifact: Artifact, row_seconds: float, resident: int, lim
     return inspect(artifact.path).obstacle
 
 
-def _why_native(model: Model) -> str:
-    """Spare the compiler what it cannot know."""
-    if not isinstance(model, PickledModel):
+def why_native(model: Model) -> str:
+    """Say why compiling need not be tried: it spares the compiler what it cannot know."""
+    if not isinstance(model, NativeModel):
         return ""
     kind = type(model.estimator)
     if kind.__module__.partition(".")[0] != "sklearn":
@@ -194,18 +219,22 @@ def _why_native(model: Model) -> str:
 
 
 def _libraries(artifact: Artifact) -> tuple[str, ...]:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    is_native = executes_code(artifact.format)
-    names = ("scikit-learn", "numpy") if is_native else ("onnxruntime",)
-    return tuple(f"{name} {version(name)}" for name in names)
+    found = []
+    for name in libraries_of(artifact.format):
+        # An environment of a version's own may lack what its model does without.
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return tuple(found)
 
 
 def _example(signature: Signature, samples: Samples | None, rows: Rows | None) -> str:
     """Give a row for people to try, as JSON."""
     if samples is not None:
         return json.dumps(samples.inputs[0])
-    if rows is not None and signature.is_mixed:
-        names = [column.name for column in signature.columns]
-        return json.dumps(dict(zip(names, rows[0].tolist(), strict=True)))
-    return json.dumps("a" if signature.rank == 0 else [0.0] * max(signature.width, 1))
+    if rows is not None and signature.columns and not signature.is_plain:
+        return json.dumps(as_object(rows[0].tolist(), signature.columns))
+    if rows is not None and not isinstance(rows, list):
+        return json.dumps(rows[0].tolist())
+    return json.dumps("some text" if signature.rank == 0 else [0.0])

@@ -71,12 +71,26 @@ def render(
 ) -> bytes:
     """Write an answer; `connection` is what the header of that name says, empty for none."""
     fields = headers if type(headers) is Fields else Fields(headers)
-    return b"%b%b\r\n%bContent-Length: %d\r\nDate: %b\r\n%b\r\n%b" % (
+    # To a 304, a length would be that of the body which the client has.
+    length = b"" if status == 304 else b"Content-Length: %d\r\n" % len(body)
+    return b"%b%b\r\n%b%bDate: %b\r\n%b\r\n%b" % (
         _start(status, fields.content_type),
         request_id.encode("latin-1"),
         fields.lines,
-        len(body),
+        length,
         _clock.date(),
         _CONNECTION[connection],
         b"" if is_head else body,
+    )
+
+
+def render_head(status: int, request_id: str, headers: Mapping[str, str], coding: str) -> bytes:
+    """Write the head of an answer without a known length, whose end closes the connection."""
+    fields = Fields(headers)
+    return b"%b%b\r\n%b%bDate: %b\r\nConnection: close\r\n\r\n" % (
+        _start(status, fields.content_type),
+        request_id.encode("latin-1"),
+        fields.lines,
+        f"Transfer-Encoding: {coding}\r\n".encode() if coding else b"",
+        _clock.date(),
     )

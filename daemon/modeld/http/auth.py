@@ -52,15 +52,24 @@ class AdminAccess:
         if port == 80:
             self._hosts |= set(names)
         self._origins = {f"http://{host}" for host in self._hosts}
+        self._has_public_url = bool(public_url)
         if public_url:
             self._hosts.add(public_url.split("://", 1)[1].lower())
             self._origins.add(public_url.lower())
         self._is_open = token is None and is_loopback and not public_url
+        self._needs_token = not self._is_open
 
     @property
     def is_open(self) -> bool:
         """Whether local callers need no token."""
         return self._is_open
+
+    @property
+    def state(self) -> str:
+        """Say who may pass: local callers (`open`), those with the `token`, or `closed`."""
+        if self._is_open:
+            return "open"
+        return "token" if self._needs_token else "closed"
 
     def check(self, caller: Caller) -> None:
         """Let the caller pass, or raise an `AccessError` that says what is missing."""
@@ -82,8 +91,21 @@ class AdminAccess:
     def _check_site(self, caller: Caller) -> None:
         site = caller.headers.get("sec-fetch-site", "none")
         origin = caller.headers.get("origin")
-        if site not in _SAME_SITE or (origin is not None and origin.lower() not in self._origins):
+        if site not in _SAME_SITE or not (origin is None or self._is_ours(origin.lower(), caller)):
             raise CrossSite("a page of another site may not use the admin API")
+
+    def _is_ours(self, origin: str, caller: Caller) -> bool:
+        """Tell whether a page comes from this server, by a name that is known or asked for.
+
+        Where a token decides and nobody said what the server is called, it may be called
+        anything: a name that leads here by a trick brings no token along.
+        """
+        if origin in self._origins:
+            return True
+        if self._token is None or self._has_public_url:
+            return False
+        host = caller.headers.get("host", "").lower()
+        return bool(host) and origin in (f"http://{host}", f"https://{host}")
 
     def _check_token(self, caller: Caller) -> None:
         kind, _, given = caller.headers.get("authorization", "").partition(" ")

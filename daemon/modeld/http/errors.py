@@ -6,6 +6,8 @@ Retry-After · 500 the model failed · 504 out of time.
 """
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from modeld import errors
 from modeld.errors import ModeldError
@@ -20,6 +22,9 @@ _STATUSES: dict[type[ModeldError], int] = {
     errors.VersionNotFound: 404,
     errors.ModelNotFound: 404,
     errors.LoadTimeout: 504,
+    errors.GitError: 409,
+    errors.GitUnavailable: 503,
+    errors.TableInvalid: 422,
     errors.RequestError: 422,
     errors.BadRequest: 400,
     errors.EmptyBody: 400,
@@ -52,12 +57,15 @@ def status_of(error: ModeldError) -> int:
     return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
 
 
-def body_of(error: ModeldError, request_id: str) -> bytes:
+def body_of(
+    error: ModeldError, request_id: str, more: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """Write the JSON body: message, stable code and the id of the request."""
     content: dict[str, object] = {
         "error": str(error),
         "code": error.code,
         "request_id": request_id,
+        **more,
     }
     known = getattr(error, "known", ())
     if known:

@@ -8,7 +8,6 @@ JSON object names a key twice, the last one counts.
 """
 
 import difflib
-import gc
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -16,10 +15,8 @@ import orjson
 
 from modeld.domain import Signature
 from modeld.errors import (
-    BadJson,
     ConflictingFields,
     EmptyBatch,
-    EmptyBody,
     MissingField,
     OutOfRange,
     TooManyRows,
@@ -27,12 +24,13 @@ from modeld.errors import (
     WrongShape,
     WrongType,
 )
+from modeld.http.cells import NUMBERS, kind_of, read_row
+from modeld.http.json_body import LARGE_BODY, parse, parse_large
 
-_NUMBERS = frozenset({int, float})
 _LARGEST_FLOAT32 = 3.4028235677973366e38  # above it a number rounds to infinity
 _TOO_LARGE = "this version reads 32-bit numbers, and one of these is larger than 3.4e38"
 _KEYS = ("features", "instances")
-_LARGE_BODY = 1 << 16
+_ROWS_AT_ONCE = 4096
 
 
 class Rows(NamedTuple):
@@ -57,8 +55,7 @@ def decode(
 
     Raises a `RequestError` that says what is wrong.
     """
-    is_large = len(body) >= _LARGE_BODY
-    content = _parse_large(body, signature, max_rows) if is_large else _parse(body)
+    content = _content(body, signature, max_rows)
     row = content.get("features") if type(content) is dict and len(content) == 1 else None
     if _is_plain_row(row, signature):
         return Rows(_lone_array(row, signature, row_type), 1, is_single=True)
@@ -66,7 +63,7 @@ def decode(
     is_single = key == "features" and _is_one_row(value, signature)
     rows = [value] if is_single else value
     if not isinstance(rows, list):
-        raise WrongType(f'"{key}" must be {_expected(signature)}, found {_kind(value)}')
+        raise WrongType(f'"{key}" must be {_expected(signature)}, found {kind_of(value)}')
     if not rows:
         raise EmptyBatch(f'"{key}" holds no row: expected {_expected(signature)}')
     if len(rows) > max_rows:
@@ -76,35 +73,38 @@ def decode(
     if signature.rank == 0:
         return Rows(_texts(rows), len(rows), is_single)
     if signature.rank == 1:
-        rows = [_row(row, index, signature) for index, row in enumerate(rows, 1)]
+        rows = [read_row(row, index, signature) for index, row in enumerate(rows, 1)]
     elif not _holds_numbers(rows, signature.rank + 1):
         raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
     return Rows(_array(rows, signature, row_type), len(rows), is_single)
 
 
-def _count_rows(body: bytes, signature: Signature, max_rows: int) -> None:
-    """Refuse rows without end before they are made: a million of them takes a while."""
+def _content(body: bytes, signature: Signature, max_rows: int) -> Any:
+    if len(body) < LARGE_BODY:
+        return parse(body)
     rows = body.count(b"],") + body.count(b"},") + 1
     # With more texts than the key, brackets may stand in the names of columns.
     if signature.rank == 1 and rows > max_rows and body.count(b'"') <= len('""'):
+        # Refused before they are made: a million of them takes a while.
         raise TooManyRows(f"{rows} rows are more than the {max_rows} that one request may have")
+    return parse_large(body)
 
 
 def _is_plain_row(row: Any, signature: Signature) -> TypeGuard[list[float]]:
     return (
         type(row) is list
         and signature.rank == 1
-        and not signature.is_mixed
+        and signature.is_plain
         and 0 < len(row) == signature.width
-        and _NUMBERS.issuperset(map(type, row))
+        and NUMBERS.issuperset(map(type, row))
     )
 
 
 def _holds_numbers(value: Any, depth: int) -> bool:
     """Tell whether lists nested at most so deep hold numbers alone; deeper ones are not entered."""
     if type(value) is not list:
-        return type(value) in _NUMBERS
-    if _NUMBERS.issuperset(map(type, value)):
+        return type(value) in NUMBERS
+    if NUMBERS.issuperset(map(type, value)):
         return depth > 0
     return depth > 1 and all(_holds_numbers(item, depth - 1) for item in value)
 
@@ -125,30 +125,11 @@ def encode(predictions: Predictions, rows: Rows, version: str, signature: Signat
     return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _parse(body: bytes) -> Any:
-    if not body:
-        raise EmptyBody('the body is empty: send {"features": […]}')
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadJson(f"the body is not JSON: {error}") from None
-
-
-def _parse_large(body: bytes, signature: Signature, max_rows: int) -> Any:
-    """Parse without looking for cycles, of which JSON has none: that would double the time."""
-    _count_rows(body, signature, max_rows)
-    gc.disable()
-    try:
-        return _parse(body)
-    finally:
-        gc.enable()
-
-
 def _rows_of(content: Any, signature: Signature) -> tuple[str, Any]:
     if type(content) is not dict:
         raise WrongType(
             f'the body must be an object like {{"features": {_example(signature)}}}, '
-            f"found {_kind(content)}"
+            f"found {kind_of(content)}"
         )
     if len(content) == 1 and "features" in content:
         return "features", content["features"]
@@ -182,55 +163,8 @@ def _is_one_row(value: Any, signature: Signature) -> bool:
 def _texts(rows: list[Any]) -> list[str]:
     for index, row in enumerate(rows, 1):
         if not isinstance(row, str):
-            raise WrongType(f"row {index}: expected a text, found {_kind(row)}")
+            raise WrongType(f"row {index}: expected a text, found {kind_of(row)}")
     return rows
-
-
-def _row(row: Any, index: int, signature: Signature) -> list[Any]:
-    if isinstance(row, dict):
-        row = _listed(row, index, signature)
-    if not isinstance(row, list):
-        raise WrongType(f"row {index}: expected a list of numbers, found {_kind(row)}")
-    if signature.width and len(row) != signature.width:
-        raise WrongShape(f"row {index}: expected {signature.width} values, got {len(row)}")
-    if not row:
-        raise WrongShape(f"row {index}: expected numbers, got none")
-    if _NUMBERS.issuperset(map(type, row)) and not signature.is_mixed:
-        return row
-    return [_cell(value, index, column, signature) for column, value in enumerate(row)]
-
-
-def _listed(row: dict[str, Any], index: int, signature: Signature) -> list[Any]:
-    names = [column.name for column in signature.columns]
-    if not names:
-        raise WrongType(
-            f"row {index}: this version knows no column names; send a list of "
-            f"{signature.width or 'its'} numbers"
-        )
-    for name in row:
-        if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            hint = f' (did you mean "{close[0]}"?)' if close else ""
-            raise UnknownField(f'row {index}: unknown column "{name[:80]}"{hint}')
-    for name in names:
-        if name not in row:
-            raise MissingField(f'row {index}: column "{name}" is missing')
-    return [row[name] for name in names]
-
-
-def _cell(value: Any, index: int, column: int, signature: Signature) -> Any:
-    is_text = signature.is_mixed and signature.columns[column].is_text
-    if type(value) in _NUMBERS and not is_text:
-        return float(value)
-    if type(value) is str and is_text:
-        return value
-    if value is None and column < len(signature.nullable) and signature.nullable[column]:
-        return None if is_text else float("nan")
-    name = f' ("{signature.columns[column].name}")' if column < len(signature.columns) else ""
-    expected = "a text" if is_text else "a number"
-    raise WrongType(
-        f"row {index}, column {column + 1}{name}: expected {expected}, found {_kind(value)}"
-    )
 
 
 def _lone_array(row: list[float], signature: Signature, row_type: type[np.generic]) -> Any:
@@ -247,16 +181,34 @@ def _array(rows: list[Any], signature: Signature, row_type: type[np.generic]) ->
     if signature.is_mixed:
         return _table(rows, signature)
     try:
-        array = np.array(rows, dtype=np.float64)
+        array = _joined(rows)
     except (TypeError, ValueError):
         raise WrongShape(
             "the rows do not all have the same shape, or hold something that is no number"
         ) from None
     if array.ndim != signature.rank + 1:
         raise WrongShape(f"expected rows of {signature.rank} dimension(s), got {array.ndim - 1}")
+    sizes = zip(signature.shape, array.shape[1:], strict=False)
+    if any(expected and expected != found for expected, found in sizes):
+        raise WrongShape(
+            f"expected rows of {_sizes(signature.shape)}, got {_sizes(array.shape[1:])}"
+        )
     if signature.precision == 32 and (np.abs(array) > _LARGEST_FLOAT32).any():
         raise OutOfRange(_TOO_LARGE)
     return array.astype(row_type, copy=False)
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(size or "any") for size in shape) + " numbers"
+
+
+def _joined(rows: list[Any]) -> Any:
+    """Convert so many rows at a time that other threads, the event loop's too, get their turns."""
+    parts = [
+        np.array(rows[start : start + _ROWS_AT_ONCE], dtype=np.float64)
+        for start in range(0, len(rows), _ROWS_AT_ONCE)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _table(rows: list[list[Any]], signature: Signature) -> Any:
@@ -268,11 +220,6 @@ def _table(rows: list[list[Any]], signature: Signature) -> Any:
     table = np.empty((len(rows), signature.width), dtype=object)
     table[:] = rows
     return table
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
-    return "null" if value is None else kinds.get(type(value), "a number")
 
 
 def _example(signature: Signature) -> str:

@@ -90,8 +90,8 @@ def combine(files: Iterable[FileEntry]) -> str:
 
 def take_inventory(source: VersionFolder, manifest: Manifest | None) -> Inventory:
     """Find the files of a version, and refuse those that are plainly not ready."""
-    paths = _paths(source, manifest)
-    samples = _samples(source, manifest, paths)
+    paths = model_paths(source, manifest)
+    samples = samples_path(source, manifest, paths)
     if not any(map(_counts, paths)):
         raise ArtifactNotReady(f"{source.label}: its folder holds no model file yet")
     inventory = Inventory(
@@ -163,7 +163,7 @@ def _counts(path: str) -> bool:
     return path != COMPILED
 
 
-def _paths(source: VersionFolder, manifest: Manifest | None) -> tuple[str, ...]:
+def model_paths(source: VersionFolder, manifest: Manifest | None) -> tuple[str, ...]:
     """Name the files that hold the model: those listed, else all there are."""
     listed = manifest.paths() if manifest else ()
     if manifest and manifest.files:
@@ -172,7 +172,7 @@ def _paths(source: VersionFolder, manifest: Manifest | None) -> tuple[str, ...]:
     return tuple(sorted({*source.walk(), *listed} - left_out))
 
 
-def _samples(source: VersionFolder, manifest: Manifest | None, paths: tuple[str, ...]) -> str:
+def samples_path(source: VersionFolder, manifest: Manifest | None, paths: tuple[str, ...]) -> str:
     """Name the golden samples: those that the manifest names, else the file of that name."""
     if manifest and manifest.samples:
         return manifest.samples

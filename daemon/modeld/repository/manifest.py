@@ -1,8 +1,7 @@
 """Read `model.yaml`: what a version promises about its files, inputs and answers.
 
-A manifest may be written by hand, so that every
-key is optional. Without `files`, every file of the folder holds the model. What
-is given is read strictly, since a misspelt promise would be no promise.
+A manifest may be written by hand, so that every key is optional. Without `files`, every file of
+the folder holds the model. What is given is read strictly: a misspelt promise would be none.
 """
 
 import re
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeld.config_values import parse_size
 from modeld.domain import InputColumn, Scalar
 from modeld.repository.files import VersionFolder
 from modeld.repository.nodes import Entry, optional, read_document
@@ -20,6 +20,8 @@ COMPILED = "compiled.onnx"
 
 FORMATS = ("joblib", "pickle", "skops", "onnx", "transformers")
 COMPILE = ("auto", "never", "required")
+DEVICES = ("auto", "cpu", "cuda")
+EXTRA_INPUTS = ("refuse", "ignore")
 KINDS = ("classes", "numbers")
 TYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -29,13 +31,14 @@ TYPES = (
 MOST_BYTES = 1 << 20
 
 _KEYS = (
-    *("format", "files", "code", "environment", "inputs", "rank", "outputs"),
-    *("samples", "trained", "batching", "hosts", "compile"),
+    *("format", "files", "code", "environment", "inputs", "extra_inputs", "rank", "outputs"),
+    *("samples", "trained", "batching", "hosts", "compile", "max_memory", "trusted", "device"),
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TABLE = 1
-_HIGHEST_RANK = 3
+_TYPE_NAME = re.compile(r"\w+(\.\w+)+")
+_TABLE, _HIGHEST_RANK = 1, 3
 _MOST_HOSTS = 64
+_LEAST_MEMORY = 512 << 20  # with less a host may not get as far as saying so
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Threshold:
 class Manifest:
     """What `model.yaml` says. `rank` is -1 and a text is empty where it says nothing.
 
-    `types` has one entry per column, empty where none is given.
+    `max_memory` is in bytes.
     """
 
     format: str | None = None
@@ -77,7 +80,7 @@ class Manifest:
     code: tuple[str, ...] = ()
     environment: str = ""
     columns: tuple[InputColumn, ...] = ()
-    types: tuple[str, ...] = ()
+    ignores_extra: bool = False
     rank: int = -1
     kind: str = ""
     classes: tuple[Scalar, ...] = ()
@@ -86,12 +89,21 @@ class Manifest:
     batching: bool = True
     hosts: int = 1
     compile: str = "auto"
+    max_memory: int = 0
+    device: str = "auto"
+    trusted: tuple[str, ...] = ()
     trained: Trained | None = None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it lists the sha256 of all that may run: files and code."""
+        return bool(self.files) and {*self.code} <= {entry.path for entry in self.files}
 
     def paths(self) -> tuple[str, ...]:
         """Name the files that it says hold the model, the compiled one included."""
         environment = (self.environment,) if self.environment else ()
-        return (*(entry.path for entry in self.files), *self.code, *environment)
+        files = (entry.path for entry in self.files)
+        return tuple(dict.fromkeys((*files, *self.code, *environment)))
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -103,7 +115,12 @@ def read_manifest(folder: Path) -> Manifest | None:
         if not source.has(MANIFEST):
             return None
         content = source.read(MANIFEST, limit=MOST_BYTES)
-    top = read_document(f"{folder.name}/{MANIFEST}", content)
+    return parse_manifest(folder.name, content)
+
+
+def parse_manifest(label: str, content: bytes) -> Manifest:
+    """Read the bytes of the manifest of the version `label`; raises `ManifestInvalid`."""
+    top = read_document(f"{label}/{MANIFEST}", content)
     fields = top.fields(_KEYS)
     manifest = _manifest(fields)
     _check_paths(top, manifest)
@@ -111,15 +128,14 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def _manifest(fields: Mapping[str, Entry]) -> Manifest:
-    columns, types = optional(fields, "inputs", _inputs, ((), ()))
     kind, classes, threshold = optional(fields, "outputs", _outputs, ("", (), None))
     return Manifest(
         format=optional(fields, "format", lambda entry: entry.choice(FORMATS), None),
         files=optional(fields, "files", _files, ()),
         code=optional(fields, "code", _paths, ()),
         environment=optional(fields, "environment", _path, ""),
-        columns=columns,
-        types=types,
+        columns=optional(fields, "inputs", _inputs, ()),
+        ignores_extra=optional(fields, "extra_inputs", _ignores, False),
         rank=_rank(fields),
         kind=kind,
         classes=classes,
@@ -128,6 +144,9 @@ def _manifest(fields: Mapping[str, Entry]) -> Manifest:
         batching=optional(fields, "batching", Entry.flag, True),
         hosts=optional(fields, "hosts", _hosts, 1),
         compile=optional(fields, "compile", lambda entry: entry.choice(COMPILE), "auto"),
+        max_memory=optional(fields, "max_memory", _size, 0),
+        device=optional(fields, "device", lambda entry: entry.choice(DEVICES), "auto"),
+        trusted=optional(fields, "trusted", _type_names, ()),
         trained=optional(fields, "trained", _trained, None),
     )
 
@@ -153,6 +172,17 @@ def _paths(entry: Entry) -> tuple[str, ...]:
     return tuple(_path(each) for each in entry.items())
 
 
+def _type_names(entry: Entry) -> tuple[str, ...]:
+    return tuple(_type_name(each) for each in entry.items())
+
+
+def _type_name(entry: Entry) -> str:
+    name = entry.text()
+    if not _TYPE_NAME.fullmatch(name):
+        raise entry.refuse("expected the full name of a type, such as mypackage.module.Type")
+    return name
+
+
 def _path(entry: Entry) -> str:
     path = entry.text()
     _check_path(entry, path)
@@ -169,17 +199,22 @@ def _check_path(entry: Entry, path: str) -> None:
 
 
 def _check_paths(top: Entry, manifest: Manifest) -> None:
-    samples = (manifest.samples,) if manifest.samples else ()
+    """Refuse a path that plays two parts; code alone may be listed with its digest as well."""
+    others = (manifest.environment, manifest.samples)
+    files = [entry.path for entry in manifest.files if entry.path not in manifest.code]
     seen: set[str] = set()
-    for path in (*manifest.paths(), *samples):
+    for path in filter(None, (*files, *manifest.code, *others)):
         if path in seen:
             raise top.refuse(f"{path} is named twice among files, code, environment and samples")
         seen.add(path)
 
 
-def _inputs(entry: Entry) -> tuple[tuple[InputColumn, ...], tuple[str, ...]]:
+def _ignores(entry: Entry) -> bool:
+    return entry.choice(EXTRA_INPUTS) == "ignore"
+
+
+def _inputs(entry: Entry) -> tuple[InputColumn, ...]:
     columns: list[InputColumn] = []
-    types: list[str] = []
     for each in entry.items():
         fields = each.fields(("name", "type", "nullable"))
         name = each.field(fields, "name").text()
@@ -187,9 +222,8 @@ def _inputs(entry: Entry) -> tuple[tuple[InputColumn, ...], tuple[str, ...]]:
             raise each.refuse(f"the input {name} is given twice")
         kind = optional(fields, "type", lambda entry: entry.choice(TYPES), "")
         is_nullable = optional(fields, "nullable", Entry.flag, False)
-        columns.append(InputColumn(name, is_nullable, is_text=kind == "string"))
-        types.append(kind)
-    return tuple(columns), tuple(types)
+        columns.append(InputColumn(name, is_nullable, is_text=kind == "string", type=kind))
+    return tuple(columns)
 
 
 def _hosts(entry: Entry) -> int:
@@ -197,6 +231,16 @@ def _hosts(entry: Entry) -> int:
     if not 1 <= count <= _MOST_HOSTS:
         raise entry.refuse(f"expected 1 to {_MOST_HOSTS}, found {count}")
     return count
+
+
+def _size(entry: Entry) -> int:
+    try:
+        size = parse_size(entry.text())
+    except ValueError as error:
+        raise entry.refuse(str(error)) from error
+    if size >= _LEAST_MEMORY:
+        return size
+    raise entry.refuse("expected at least 512MiB: libraries map more than they use")
 
 
 def _rank(fields: Mapping[str, Entry]) -> int:

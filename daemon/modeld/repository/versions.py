@@ -93,6 +93,21 @@ class Repository:
         listing = self.listing(named)
         if version not in listing:
             raise _not_found(version, listing)
+        return self.path(version)
+
+    def new_path(self, version: ModelVersion, named: Collection[str] = ()) -> Path:
+        """Say where a version that is to be added belongs.
+
+        Raises `InvalidVersionName`, or `ModelNotFound` where its model is a version.
+        """
+        _check_names(version)
+        if version.model != DEFAULT_MODEL and not is_version_name(version.model):
+            raise InvalidVersionName(f"{version.model} is a word with a meaning of its own")
+        self._check_not_both(version.model, {*named, version.model})
+        return self.path(version)
+
+    def path(self, version: ModelVersion) -> Path:
+        """Say where a version that is in a listing stands, without looking again."""
         if version.model == DEFAULT_MODEL:
             return self._folder / version.version
         return self._folder / version.model / version.version

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from modeld.domain import Artifact, Proof
+from modeld.domain import Artifact, InputColumn, Proof
 from modeld.errors import CompileFailed
+from modeld.runtimes.columns import order_columns
 from modeld.runtimes.onnx import OnnxModel
 from modeld.runtimes.stamp import KEY, read_stamp
 
@@ -26,8 +27,17 @@ class CompiledModel(OnnxModel):
             )
         self.proof = stamp.proof
         self.libraries = stamp.libraries
-        self.signature = replace(
-            stamp.signature,
-            columns=artifact.columns or stamp.signature.columns,
-            classes=artifact.classes or stamp.signature.classes,
+        signature = stamp.signature.with_columns(_columns(artifact, stamp.signature.columns))
+        self.signature = replace(signature, classes=artifact.classes or signature.classes)
+
+
+def _columns(artifact: Artifact, known: tuple[InputColumn, ...]) -> tuple[InputColumn, ...]:
+    """Name the columns as the manifest does now; what was known of them stays."""
+    by_name = {column.name: column for column in known}
+    return (
+        tuple(
+            replace(by_name.get(c.name, c), type=c.type)
+            for c in order_columns(artifact.columns, [*by_name])
         )
+        or known
+    )

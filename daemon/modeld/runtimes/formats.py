@@ -4,6 +4,7 @@ The first bytes decide, never the name alone, and no loader is tried after anoth
 one failed: a file that claims to be one thing and is another is refused.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,40 @@ SUFFIXES = {
     ".pkl": "pickle",
     ".pickle": "pickle",
     ".joblib": "joblib",
+    ".skops": "skops",
     ".onnx": "onnx",
+    ".safetensors": "transformers",
 }
+_CONFIG = "config.json"
 
+_ENDINGS = {"pickle": ".pkl", "joblib": ".joblib", "skops": ".skops", "onnx": ".onnx"}
+
+_PICKLES = ("pickle", "joblib")
+_NATIVE = (*_PICKLES, "skops")
+
+HARMLESS = frozenset(
+    [
+        "sklearn._loss.loss.HalfTweedieLossIdentity",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.Product",
+        "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.tree._tree.Tree",
+    ]
+)
+"""Types that skops wants to be trusted by name, and that run no code.
+
+A forged tree may send scikit-learn to read memory that is not the tree's: in a host, alone.
+"""
+
+_ZIP = b"PK\x03\x04"
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -35,9 +67,26 @@ _COMPRESSED = {
 }
 
 
-def executes_code(format_name: str) -> bool:
-    """Tell whether opening a file of this format may run code that the file brings."""
-    return format_name in ("pickle", "joblib")
+def executes_code(format_name: str, trusted: Sequence[str] = ()) -> bool:
+    """Tell whether opening a file of this format may run code that its author chose.
+
+    `trusted` are the types that a skops file may be made of beyond those that skops knows.
+    """
+    if format_name == "skops":
+        return not HARMLESS.issuperset(trusted)
+    return format_name in _PICKLES
+
+
+def is_native(format_name: str) -> bool:
+    """Tell whether a file of this format holds an estimator, which may be compiled."""
+    return format_name in _NATIVE
+
+
+def libraries_of(format_name: str) -> tuple[str, ...]:
+    """Name the packages that decide what a file of this format answers."""
+    if format_name == "transformers":
+        return ("transformers", "torch")
+    return ("scikit-learn", "numpy") if is_native(format_name) else ("onnxruntime",)
 
 
 def detect(folder: Path, names: Sequence[str], wanted: str | None = None) -> tuple[str, Path]:
@@ -46,17 +95,45 @@ def detect(folder: Path, names: Sequence[str], wanted: str | None = None) -> tup
         n for n in names if Path(n).suffix in SUFFIXES and Path(n).name != "compiled.onnx"
     ]
     if not candidates:
+        if _CONFIG in names and any(name.endswith(".bin") for name in names):
+            raise UnknownFormat(
+                "its weights are pickles (.bin); save them as safetensors: "
+                "model.save_pretrained(folder)"
+            )
         raise UnknownFormat(
             f"no model among {', '.join(names) or 'no files'}: expected a file that ends in "
             + ", ".join(SUFFIXES)
         )
+    weights = [name for name in candidates if SUFFIXES[Path(name).suffix] == "transformers"]
+    if weights and (wanted == "transformers" or len(weights) == len(candidates)):
+        return _detect_weights(folder, names, weights, wanted)
     if len(candidates) > 1:
         raise UnknownFormat(f"several models: {', '.join(candidates)}; keep one file per version")
     path = folder / candidates[0]
     found = _format_of(path)
-    if wanted is not None and wanted != found and {wanted, found} != {"pickle", "joblib"}:
+    if wanted is not None and wanted != found and not {wanted, found} <= set(_PICKLES):
         raise UnknownFormat(f"{path.name}: model.yaml says {wanted}, the file is {found}")
     return found, path
+
+
+def _detect_weights(
+    folder: Path, names: Sequence[str], weights: Sequence[str], wanted: str | None
+) -> tuple[str, Path]:
+    """Tell that a folder is what `save_pretrained` writes."""
+    if wanted not in (None, "transformers"):
+        raise UnknownFormat(f"{weights[0]}: model.yaml says {wanted}, the file is safetensors")
+    if _CONFIG not in names:
+        raise UnknownFormat(
+            f"{weights[0]} without a {_CONFIG} beside it: expected a folder of Hugging Face's, "
+            "as model.save_pretrained and tokenizer.save_pretrained write it"
+        )
+    for name in weights:
+        with (folder / name).open("rb") as file:
+            head = file.read(9)
+        # The length of a JSON object, and its first brace.
+        if head[8:] != b"{":
+            raise UnknownFormat(f"{name} is not a safetensors file")
+    return "transformers", folder
 
 
 def _format_of(path: Path) -> str:
@@ -68,6 +145,10 @@ def _format_of(path: Path) -> str:
         if head[:1] == b"\x08" and len(head) > 1 and 1 <= head[1] <= 64:
             return "onnx"
         raise UnknownFormat(f"{path.name} is not an ONNX model")
+    if named == "skops":
+        if head.startswith(_ZIP):
+            return "skops"
+        raise UnknownFormat(f"{path.name} is not a skops file, which is a zip archive")
     if head[:1] == b"\x80" and len(head) > 1 and 2 <= head[1] <= 5:
         return named
     if any(head.startswith(magic) for magic in _COMPRESSED):
@@ -77,16 +158,54 @@ def _format_of(path: Path) -> str:
     )
 
 
+def name_of(path: Path) -> str:
+    """Name a model's file by what its first bytes are; raises `UnknownFormat`.
+
+    A pickle keeps the ending of those who call it joblib, as only they know.
+    """
+    with path.open("rb") as file:
+        kind = _kind_of(file.read(16), path)
+    suffix = path.suffix.lower()
+    is_kept = SUFFIXES.get(suffix) in (("pickle", "joblib") if executes_code(kind) else (kind,))
+    return f"model{suffix if is_kept else _ENDINGS[kind]}"
+
+
+def _kind_of(head: bytes, path: Path) -> str:
+    if head[:1] == b"\x08" and len(head) > 1 and 1 <= head[1] <= 64:
+        return "onnx"
+    if head[:1] == b"\x80" and len(head) > 1 and 2 <= head[1] <= 5:
+        return "pickle"
+    if head.startswith(_ZIP):
+        return "skops"
+    if any(head.startswith(magic) for magic in _COMPRESSED):
+        return "joblib"
+    raise UnknownFormat(
+        f"{path} is no model: neither a pickle of protocol 2 to 5, nor a joblib file, nor a skops "
+        "file, nor ONNX"
+    )
+
+
 def open_model(artifact: Artifact) -> "Model":
     """Open a staged version. Only hosts call this: pickles run code."""
+    if artifact.code:
+        # First: the version brought it, whatever else is installed under that name.
+        sys.path.insert(0, artifact.code)
     if artifact.format == "onnx":
-        from modeld.runtimes.onnx import OnnxModel
+        from modeld.runtimes.onnx import open_onnx
 
-        return OnnxModel(artifact.path)
+        return open_onnx(artifact)
     if artifact.format == COMPILED:
         from modeld.runtimes.compiled import CompiledModel
 
         return CompiledModel(artifact)
+    if artifact.format == "transformers":
+        from modeld.runtimes.transformers import open_transformers
+
+        return open_transformers(artifact)
+    if artifact.format == "skops":
+        from modeld.runtimes.skops import open_skops
+
+        return open_skops(artifact)
     from modeld.runtimes.joblib import open_pickle
 
     return open_pickle(artifact)

@@ -9,7 +9,7 @@ import numpy as np
 
 from modeld.domain import Signature
 from modeld.errors import LoadFailed, SamplesDiffer
-from modeld.runtimes.columns import to_table
+from modeld.runtimes.columns import listed, to_table
 from modeld.runtimes.model import Model, Rows, as_array, pack, unpack
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
@@ -35,10 +35,9 @@ def to_rows(signature: Signature, inputs: list[Any]) -> Rows:
     """Turn rows as `/predict` takes them into what a runtime takes."""
     if signature.rank == 0:
         return inputs
-    names = [column.name for column in signature.columns]
     try:
-        listed = [[row[n] for n in names] if isinstance(row, dict) else row for row in inputs]
-        return to_table(listed) if signature.is_mixed else np.array(listed, dtype=np.float64)
+        rows = [listed(row, signature.columns) for row in inputs]
+        return to_table(rows) if signature.is_mixed else np.array(rows, dtype=np.float64)
     except KeyError as error:
         raise LoadFailed(f"a golden sample lacks the column {error}") from error
     except (TypeError, ValueError) as error:

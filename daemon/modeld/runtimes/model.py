@@ -2,11 +2,12 @@
 
 A runtime gives back whatever its library gives; `pack` alone decides what may leave
 as an answer: whole numbers, finite floats, texts and truth values, one per row or one
-list per row.
+list (of lists) per row.
 """
 
 import json
 from math import isfinite
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,7 +51,7 @@ def as_array(answer: Any, rows: int) -> Array:
         raise ModelOutputInvalid(f"the model's answer is no array: {error}") from error
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim not in (1, 2) or len(array) != rows:
+    if array.ndim == 0 or len(array) != rows:
         raise ModelOutputInvalid(
             f"the model answered an array of shape {array.shape} for {rows} row(s)"
         )
@@ -78,13 +79,20 @@ def pack(array: Array) -> tuple[Values, bytes]:
 def _pack_json(array: Array) -> tuple[Values, bytes]:
     answer = array.tolist()
     try:
-        text = json.dumps(answer, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(answer, allow_nan=False, ensure_ascii=False, default=_item)
         data = text.encode()
         if array.dtype.hasobject and not _fits(answer):
             raise ValueError("a whole number needs more than 64 bits")
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelOutputInvalid(f"the model's answer is not JSON: {error}") from error
     return Values("json", array.shape, len(data)), data
+
+
+def _item(value: Any) -> Any:
+    """Give numpy's scalars as Python's; some models answer them one by one."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 def _fits(value: Any) -> bool:
@@ -128,3 +136,10 @@ def as_scalars(classes: Any) -> tuple[Scalar, ...]:
     ):
         return ()
     return tuple(plain)
+
+
+def first_line(error: Exception, hidden: str = "") -> str:
+    """Shorten an error of a library to one readable line, without the path `hidden`."""
+    text = str(error).replace(hidden, Path(hidden).name) if hidden else str(error)
+    lines = text.strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

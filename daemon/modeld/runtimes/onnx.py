@@ -1,27 +1,25 @@
 """Run ONNX models; used by hosts and, for models that a host found harmless, by workers.
 
-A model may have one tensor as input (its first axis counts rows) or one column per
-input. A first output of whole numbers or texts with a second one beside it is a label
-with its probabilities; otherwise the first output is the prediction. A model that the
-compiler made says so of itself, and its second output is always the probabilities: its
-labels may be fractions.
+`onnx_inputs` says what may be put in. A first output of whole numbers or texts with a
+second one beside it is a label with its probabilities; otherwise the first output is the
+prediction. Further outputs are not asked for. A model that the compiler made says so of
+itself, and its second output is always the probabilities: its labels may be fractions.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from modeld.domain import InputColumn, Signature
-from modeld.errors import LoadFailed, OutOfRange
-from modeld.runtimes.model import COMPILED, Array, Rows
+from modeld.domain import Artifact
+from modeld.errors import LoadFailed
+from modeld.runtimes.model import COMPILED, Array, Rows, first_line
+from modeld.runtimes.onnx_inputs import read_inputs
 
-_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-}
+Run = Callable[[list[str], dict[str, Array], Any], Any]
 _LABELS = ("tensor(int64)", "tensor(int32)", "tensor(string)", "tensor(bool)")
 
 
@@ -39,14 +37,23 @@ class OnnxModel:
                 source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise LoadFailed(f"onnxruntime cannot open it: {first_line(error)}") from error
+            # Where the private copy lies helps nobody.
+            reason = first_line(error, hidden=str(source) if isinstance(source, str) else "")
+            raise LoadFailed(f"onnxruntime cannot open it: {reason}") from error
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         # What wraps it checks the names of the inputs, which are right here, in a third of
         # the time of a small model. It is not public, so it may be missing.
-        self._run = getattr(self._session, "_sess", self._session).run
-        self._read_inputs()
+        self._run: Run = getattr(self._session, "_sess", self._session).run
+        values = self._session.get_inputs()
+        if not values:
+            raise LoadFailed("it has no inputs")
+        inputs = read_inputs(values)
+        self._feed, self.row_type = inputs.feed, inputs.row_type
+        rows_at_once = values[0].shape[0] if values[0].shape else 1
+        if isinstance(rows_at_once, int):
+            self._run = partial(_in_parts, self._run, rows_at_once)
         self._read_outputs()
-        self.signature = self._signature()
+        self.signature = replace(inputs.signature, has_probabilities=bool(self._scores))
 
     def predict(self, rows: Rows) -> Any:
         """Give the label, or the first output."""
@@ -59,19 +66,6 @@ class OnnxModel:
             return np.array([list(row.values()) for row in answer])
         return answer
 
-    def _read_inputs(self) -> None:
-        inputs = self._session.get_inputs()
-        for value in inputs:
-            if value.type not in _TYPES:
-                raise LoadFailed(f"input '{value.name}' is a {value.type}: numbers are supported")
-        self._inputs = [(value.name, _TYPES[value.type]) for value in inputs]
-        # What rows are best made of: they are then used as they are.
-        is_narrow = len(inputs) == 1 and inputs[0].type == "tensor(float)"
-        self.row_type: Any = np.float32 if is_narrow else np.float64
-        self._shapes = [list(value.shape) for value in inputs]
-        if len(inputs) > 1 and any(len(s) > 1 and s[1] != 1 for s in self._shapes):
-            raise LoadFailed("several inputs are supported when each is one column")
-
     def _read_outputs(self) -> None:
         outputs = self._session.get_outputs()
         self._prediction = [outputs[0].name]
@@ -79,44 +73,49 @@ class OnnxModel:
         has_scores = len(outputs) > 1 and (is_compiled or outputs[0].type in _LABELS)
         self._scores = [outputs[1].name] if has_scores else []
 
-    def _feed(self, rows: Rows) -> dict[str, Array]:
-        if len(self._inputs) == 1:
-            name, dtype = self._inputs[0]
-            return {name: rows if rows.dtype == dtype else _fit(rows, dtype)}
-        return {
-            name: _fit(rows[:, i], dtype).reshape((-1, 1) if len(shape) > 1 else (-1,))
-            for i, ((name, dtype), shape) in enumerate(zip(self._inputs, self._shapes, strict=True))
-        }
 
-    def _signature(self) -> Signature:
-        single = len(self._inputs) == 1
-        width: Any
-        rank = max(len(self._shapes[0]) - 1, 1) if single else 1
-        if not single:
-            width = len(self._inputs)
-        else:
-            width = self._shapes[0][1] if len(self._shapes[0]) == 2 else 0
-        columns = () if single else tuple(InputColumn(name) for name, _ in self._inputs)
-        narrow = any(dtype is not np.float64 for _, dtype in self._inputs)
-        return Signature(
-            rank=rank,
-            width=width if isinstance(width, int) else 0,
-            columns=columns,
-            has_probabilities=bool(self._scores),
-            precision=32 if narrow else 64,
+def open_onnx(artifact: Artifact) -> OnnxModel:
+    """Open a staged file in a host; raises `LoadFailed`."""
+    from modeld.runtimes.onnx_graph import check_external
+
+    check_external(artifact.path)
+    model = OnnxModel(artifact.path)
+    columns, width = artifact.columns, model.signature.width
+    if not columns:
+        return model
+    known = [column.name for column in model.signature.columns]
+    if known and {column.name for column in columns} != set(known):
+        raise LoadFailed(f"model.yaml must name the inputs as the model does: {', '.join(known)}")
+    if len(columns) != width or model.signature.rank != 1:
+        raise LoadFailed(
+            f"model.yaml names {len(columns)} inputs, the model takes {width or 'one'}"
         )
+    if not known:
+        model.signature = model.signature.with_columns(columns)
+    return model
 
 
-def _fit(rows: Array, dtype: Any) -> Array:
-    if issubclass(dtype, np.integer):
-        limit = 2.0 ** (np.iinfo(dtype).bits - 1)
-        # Written so that NaN fails as well.
-        if not ((rows == np.trunc(rows)) & (rows >= -limit) & (rows < limit)).all():
-            raise OutOfRange(f"this model takes whole numbers of {np.iinfo(dtype).bits} bits")
-    return rows.astype(dtype, copy=False)
+def _in_parts(run: Run, size: int, names: list[str], given: dict[str, Array], options: Any) -> Any:
+    """Run a model that takes just so many rows at once, and put its answers together."""
+    count = len(next(iter(given.values())))
+    parts = []
+    for start in range(0, count, size):
+        part = {name: _filled_up(rows[start : start + size], size) for name, rows in given.items()}
+        parts.append([_of_rows(answer, size) for answer in run(names, part, options)])
+    return [_joined(answers)[:count] for answers in zip(*parts, strict=True)]
 
 
-def first_line(error: Exception) -> str:
-    """Shorten an error of a library to one readable line."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+def _filled_up(rows: Array, size: int) -> Array:
+    missing = size - len(rows)
+    return rows if not missing else np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+
+
+def _of_rows(answer: Any, size: int) -> Any:
+    """A model of one row may leave out the axis that counts them."""
+    return answer if size > 1 or len(answer) == 1 else answer[np.newaxis]
+
+
+def _joined(answers: tuple[Any, ...]) -> Any:
+    if isinstance(answers[0], list):
+        return [row for answer in answers for row in answer]
+    return np.concatenate(answers)

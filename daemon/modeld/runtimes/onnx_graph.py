@@ -6,12 +6,14 @@ whose cost follows from the shapes of their inputs. A file of 181 bytes with a
 Called in hosts only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from modeld.domain import Scalar
 from modeld.errors import LoadFailed
+from modeld.runtimes.model import first_line
 
 _PLAIN = frozenset(
     [
@@ -139,13 +141,41 @@ class Graph:
 
 def inspect(path: str) -> Graph:
     """Read the graph of an ONNX file; raises `LoadFailed`."""
+    model = _load(path)
+    return Graph(_obstacle(model), _classes(model.graph))
+
+
+def check_external(path: str) -> None:
+    """Raise `LoadFailed` unless all weights are in the file or in others of the version."""
+    model = _load(path)
+    for tensor in (*_tensors(model.graph), *_attributes(model.functions)):
+        if tensor.data_location == 1:
+            _check_place(Path(path).parent, {e.key: e.value for e in tensor.external_data})
+
+
+def _check_place(folder: Path, place: dict[str, str]) -> None:
+    location = place.get("location", "")
+    parts = location.split("/")
+    if "" in parts or ".." in parts or not (folder / location).is_file():
+        raise LoadFailed(
+            f"it has weights in {location[:80]!r}, which is no file of this version: put it "
+            "beside the model, and among files: where model.yaml lists them"
+        )
+    try:
+        start, length = int(place.get("offset", 0)), int(place.get("length", 0))
+    except ValueError:
+        start = length = -1
+    if min(start, length) < 0 or start + length > (folder / location).stat().st_size:
+        raise LoadFailed(f"it has weights outside of {location}: the file is not whole")
+
+
+def _load(path: str) -> Any:
     import onnx
 
     try:
-        model = onnx.load(path, load_external_data=False)
+        return onnx.load(path, load_external_data=False)
     except Exception as error:
-        raise LoadFailed(f"not an ONNX model: {error}") from error
-    return Graph(_obstacle(model), _classes(model.graph))
+        raise LoadFailed(f"it is no whole ONNX model: {first_line(error)}") from error
 
 
 def _obstacle(model: Any) -> str:
@@ -164,12 +194,27 @@ def _tensors(graph: Any) -> Iterator[Any]:
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
-    for node in graph.node:
+    yield from _attributes([graph])
+
+
+def _attributes(holders: Iterable[Any]) -> Iterator[Any]:
+    """Give the tensors among what graphs or functions say of their nodes."""
+    for node in (node for holder in holders for node in holder.node):
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.ByteSize():
+                    yield from _tensors(inner)
 
 
 def _classes(graph: Any) -> tuple[Scalar, ...]:
+    """Give the classes in the order of the probabilities: a `ZipMap` sorts them."""
+    classes = _labels(graph)
+    has_maps = any(node.op_type == "ZipMap" for node in graph.node)
+    return tuple(sorted(classes)) if has_maps else classes
+
+
+def _labels(graph: Any) -> tuple[Any, ...]:
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.name in ("classlabels_ints", "classlabels_int64s") and attribute.ints:

@@ -55,5 +55,5 @@ def read_stamp(text: str) -> Stamp:
 
 def _signature(content: dict[str, Any]) -> Signature:
     columns = tuple(InputColumn(**column) for column in content["columns"])
-    nullable, classes = tuple(content["nullable"]), tuple(content["classes"])
-    return Signature(**content | {"columns": columns, "nullable": nullable, "classes": classes})
+    lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
+    return Signature(**content | lists | {"columns": columns})

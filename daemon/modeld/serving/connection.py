@@ -80,14 +80,14 @@ class Connection(asyncio.Protocol):
                 self._pause_or_resume()
 
     def eof_received(self) -> bool:
-        """Keep a half-closed connection until its requests are answered."""
+        """Keep a half-closed connection until its requests are answered, if that has an end."""
         self._has_ended = True
         if self._lacking:
             self._hand_over()
         if self._inner is not None:
             self._inner.eof_received()
         self._outlet.flush()
-        return self._is_busy()
+        return self._is_busy() and not (self._inner is not None and self._inner.is_followed())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell aiohttp and forget the connection."""

@@ -57,7 +57,7 @@ class Connections:
         return Handler(
             self._server,
             loop=self._loop,
-            access_log=None,  # type: ignore[arg-type]
+            access_log=None,
             auto_decompress=False,
             lingering_time=_LINGER_SECONDS,
             keepalive_timeout=self._settings.keepalive * 2 + 60,

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from modeld.domain import WorkerSettings
 from modeld.errors import ModeldError
 from modeld.http.answer import render
 from modeld.http.head import Head
 from modeld.http.limits import RequestIds
 from modeld.serving.predictor import THREAD_BODY, Prediction, Predictor, Reply
+from modeld.serving.request_log import request_log
 from modeld.serving.router import find, parse_target
 from modeld.serving.snapshot import Aim
 from modeld.slots import Slots, http_slot
@@ -38,10 +40,11 @@ class _Asked(NamedTuple):
 class Express:
     """The express lane of a worker."""
 
-    def __init__(self, predictor: Predictor, slots: Slots, max_body: int) -> None:
+    def __init__(self, settings: WorkerSettings, predictor: Predictor, slots: Slots) -> None:
         self._predictor = predictor
         self._slots = slots
-        self._longest = min(max_body, THREAD_BODY)
+        self._longest = min(settings.max_body, THREAD_BODY)
+        self._requests = request_log(settings.log_requests)
         self._ids = RequestIds()
         self.is_draining = False
 
@@ -90,7 +93,9 @@ class Express:
         head, request_id, started, done = asked
         must_close = self.is_draining or not head.keep_alive
         connection = "close" if must_close else ""
-        status, body, headers = reply
+        status, body, headers, _ = reply
         done(render(status, request_id, headers, body, connection=connection), must_close)
         slot = http_slot("/predict", "POST", status)
         self._slots.observe(slot, time.perf_counter() - started)
+        if self._requests is not None:
+            self._requests.note("POST", "/predict", reply, request_id, started)

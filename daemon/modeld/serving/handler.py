@@ -1,6 +1,7 @@
 """Have aiohttp answer malformed requests as JSON, and tell when its handler waits for more."""
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
@@ -19,8 +20,26 @@ log = get_logger()
 class Handler(RequestHandler):
     """aiohttp's handler, answering malformed requests as JSON."""
 
-    __slots__ = ()
+    __slots__ = ("_following",)
     ids = RequestIds()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._following: asyncio.Task[Any] | None = None
+
+    def follow(self) -> None:
+        """Have the request that is being answered end with its client: its answer goes on."""
+        self._following = asyncio.current_task()
+
+    def is_followed(self) -> bool:
+        """Tell whether an answer is going on."""
+        return self._following is not None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End an answer that goes on: nobody else would tell it before its next words."""
+        super().connection_lost(exc)
+        if self._following is not None:
+            self._following.cancel()
 
     def handle_error(
         self,

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from modeld.errors import DeadlineExceeded
 from modeld.http.auth import is_forwarding
-from modeld.messages import AdminAnswer, AdminCall, Header, Message
+from modeld.messages import AdminAnswer, AdminCall, AdminChunk, AdminStop, Header, Message
 from modeld.serving.predictor import Reply
+from modeld.serving.streams import Streams
 
 _LIMIT_SECONDS = 660.0
 _HEADERS = frozenset(
@@ -27,6 +28,7 @@ _HEADERS = frozenset(
         "origin",
         "sec-fetch-site",
         "traceparent",
+        "x-hub-signature-256",
         "x-request-id",
     ]
 )
@@ -39,6 +41,7 @@ class PassOn:
         self._send = send
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._streams = Streams(send)
 
     async def answer(self, request: web.BaseRequest, body: bytes, request_id: str) -> Reply:
         """Pass a request on and wait for its answer."""
@@ -54,12 +57,22 @@ class PassOn:
         finally:
             del self._waiting[number]
 
-    def received(self, message: AdminAnswer, payload: memoryview) -> None:
-        """Take the control process's answer."""
+    def received(self, message: AdminAnswer | AdminChunk, payload: memoryview) -> None:
+        """Take the control process's answer, or the next part of one that goes on."""
+        if isinstance(message, AdminChunk):
+            self._streams.received(message, payload)
+            return
         future = self._waiting.get(message.id)
         if future is not None and not future.done():
             headers = {header.name: header.value for header in message.headers}
-            future.set_result(Reply(message.status, bytes(payload), headers))
+            chunks = self._streams.open(message.id) if message.goes_on else None
+            future.set_result(Reply(message.status, bytes(payload), headers, chunks))
+        elif message.goes_on:
+            self._send(AdminStop(message.id), b"")
+
+    def end_streams(self) -> None:
+        """End the answers that go on, so that a drain need not wait for their clients."""
+        self._streams.end()
 
 
 def _call(request: web.BaseRequest, number: int, request_id: str) -> AdminCall:

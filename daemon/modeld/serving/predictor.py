@@ -6,7 +6,7 @@ model answers at once, so does `begin`: no task, no future, nothing to wait for.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from modeld.domain import ModelVersion, WorkerSettings
@@ -34,11 +34,12 @@ THREAD_BODY = 1 << 16
 
 
 class Reply(NamedTuple):
-    """An answer, not yet bound to HTTP's framing."""
+    """An answer, not yet bound to HTTP's framing. With `chunks` it has no body and goes on."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = NO_FIELDS
+    chunks: AsyncGenerator[bytes, None] | None = None
 
 
 class Predictor:
@@ -144,7 +145,10 @@ class Prediction:
     def _run(self, rows: Rows) -> Reply | None:
         release, wants_probabilities = self._aim
         if wants_probabilities and not release.spec.signature.has_probabilities:
-            raise NoProbabilities(f"{release.spec.version} has no probabilities to give")
+            raise NoProbabilities(
+                f"{release.spec.version} has no probabilities to give: a classifier has them that "
+                "answers one label a row and has predict_proba"
+            )
         self._rows = rows
         result = release.model.predict(rows, wants_probabilities)
         if isinstance(result, asyncio.Future):

@@ -5,6 +5,7 @@ connection.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -26,11 +27,13 @@ from modeld.errors import (
 )
 from modeld.http.errors import body_of, headers_of, status_of
 from modeld.http.limits import RequestIds, check_head
-from modeld.http.response import respond
+from modeld.http.response import respond, stream
 from modeld.log import get_logger
 from modeld.messages import Health
+from modeld.serving.handler import Handler
 from modeld.serving.passon import PassOn
 from modeld.serving.predictor import Predictor, Reply
+from modeld.serving.request_log import request_log
 from modeld.slots import Slots, http_slot
 
 log = get_logger()
@@ -38,6 +41,7 @@ log = get_logger()
 _BODY_SECONDS = 10.0
 
 _REQUEST_ID = istr("X-Request-Id")
+_PASSED_ON = frozenset(["/", "/admin", "/badge.svg", "/hooks/push", "/metrics", "/ui"])
 
 
 class Asked(NamedTuple):
@@ -63,13 +67,30 @@ class Routes:
         self._predictor = predictor
         self._pass_on = pass_on
         self._ids = RequestIds()
+        self._requests = request_log(settings.log_requests)
         self.is_draining = False
-        self.health = Health("ok", "Starting.")
+        self._health = Health("ok", "Starting.", is_starting=True)
+        self._has_started = asyncio.Event()
         self._table: dict[str, tuple[tuple[str, ...], Answer]] = {
             "/predict": (("POST",), self._predict),
             "/healthz": (("GET", "HEAD"), self._healthz),
             "/readyz": (("GET", "HEAD"), self._readyz),
         }
+
+    def take_health(self, health: Health) -> None:
+        """Note what `/healthz` is to say."""
+        self._health = health
+        if not health.is_starting:
+            self.let_through()
+
+    def let_through(self) -> None:
+        """Let the predictions go on that wait for a first version."""
+        self._has_started.set()
+
+    def drain(self) -> None:
+        """Have every answer close its connection from now on."""
+        self.is_draining = True
+        self.let_through()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
@@ -91,11 +112,17 @@ class Routes:
         response = self._response(request, reply, request_id)
         slot = _cached_slot(path, request.method, reply.status)
         self._slots.observe(slot, time.perf_counter() - started)
+        if self._requests is not None:
+            self._requests.note(request.method, path, reply, request_id, started)
         return response
 
     def _response(
         self, request: web.BaseRequest, reply: Reply, request_id: str
     ) -> web.StreamResponse:
+        if reply.chunks is not None:
+            if isinstance(request.protocol, Handler):
+                request.protocol.follow()
+            return stream(reply.status, request_id, reply.headers, reply.chunks)
         must_close = self.is_draining or not request.content.is_eof()
         return respond(reply.status, request_id, reply.headers, reply.body, must_close=must_close)
 
@@ -142,7 +169,15 @@ class Routes:
         return body
 
     async def _predict(self, asked: Asked) -> Reply:
+        if not self._has_started.is_set():
+            await self._first_version()
         return await self._predictor.answer(asked.query, asked.body, asked.request_id)
+
+    async def _first_version(self) -> None:
+        """Wait for what a server that has just been started is about to serve."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.request_timeout):
+                await self._has_started.wait()
 
     async def _pass(self, asked: Asked) -> Reply:
         return await self._pass_on.answer(asked.request, asked.body, asked.request_id)
@@ -155,8 +190,8 @@ class Routes:
         return Reply(200 if is_ready else 503, self._health_body())
 
     def _health_body(self) -> bytes:
-        status = "draining" if self.is_draining else self.health.status
-        summary = "This server is about to stop." if self.is_draining else self.health.summary
+        status = "draining" if self.is_draining else self._health.status
+        summary = "This server is about to stop." if self.is_draining else self._health.summary
         text = json.dumps({"status": status, "summary": summary}, ensure_ascii=False)
         return text.encode(errors="replace") + b"\n"
 
@@ -166,7 +201,7 @@ def _too_long(limit: int) -> str:
 
 
 def _is_passed_on(path: str) -> bool:
-    return path in ("/", "/metrics") or path == "/admin" or path.startswith("/admin/")
+    return path in _PASSED_ON or path.startswith(("/admin/", "/ui/"))
 
 
 def _split(request: web.BaseRequest) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from modeld.log import configure, get_logger
 from modeld.messages import (
     Abort,
     AdminAnswer,
+    AdminChunk,
     Attach,
     Beat,
     Commit,
@@ -94,10 +95,10 @@ class Worker:
                 self._obey(order)
             case WantAnswer() as answer:
                 self._wants.settle(answer)
-            case AdminAnswer() as answer:
-                self._pass_on.received(answer, frame.payload)
+            case AdminAnswer() | AdminChunk() as part:
+                self._pass_on.received(part, frame.payload)
             case Health() as health:
-                self._routes.health = health
+                self._routes.take_health(health)
             case Drain():
                 self._drain.set()
             case message:
@@ -127,7 +128,7 @@ class Worker:
         self._predictor = Predictor(settings, self._slots, self._wants.ask)
         self._pass_on = PassOn(self._channel.send)
         self._routes = Routes(settings, self._slots, self._predictor, self._pass_on)
-        self._express = Express(self._predictor, self._slots, settings.max_body)
+        self._express = Express(settings, self._predictor, self._slots)
         self._ticker = Ticker(self._slots.stalled)
         self._connections = Connections(
             settings,
@@ -183,6 +184,8 @@ class Worker:
         previous, self._predictor.snapshot = self._predictor.snapshot, self._prepared
         self._prepared = None
         previous.retire_all_but(self._predictor.snapshot)
+        if self._predictor.snapshot.live:
+            self._routes.let_through()
         if self._server is None:
             self._slots.set_connections(0)
             self._server = Listener(self._listener, self._connections, self._fewest)
@@ -227,6 +230,8 @@ class Worker:
             due = loop.time() + _BEAT_SECONDS
             connections = len(self._connections) if self._server else 0
             self._slots.set_lag(lag)
+            releases = self._predictor.snapshot.releases.values()
+            self._slots.note_in_flight({each.spec.slot: each.in_flight for each in releases})
             self._channel.send(Beat(lag, connections))
 
     def _orphaned(self) -> None:
@@ -240,9 +245,11 @@ class Worker:
 
     async def _finish(self) -> None:
         """Drain: every accepted request is answered, then the connections close."""
-        self._routes.is_draining = self._express.is_draining = True
+        self._routes.drain()
+        self._express.is_draining = True
         if self._server is None:
             return
+        self._pass_on.end_streams()
         await asyncio.sleep(self._settings.drain_delay)
         await self._server.close()
         self._connections.is_draining = True

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from modeld.control.web.calls import Answer, Call, Calls, json_answer
-from modeld.errors import Overloaded, VersionNotFound
+from modeld.errors import Overloaded, StateConflict, VersionNotFound
 from modeld.http.auth import AdminAccess, Caller
 from tests.support.owners import unknown_owner
 
@@ -22,12 +22,19 @@ async def look(call: Call) -> Answer:
     return json_answer({"path": call.path, "seconds": call.number("timeout", 5.0, 60.0)})
 
 
+SENTENCES = {"summary": "Serving v1 since 02:14.", "next": "modeld unhold v2"}
+
+
 async def fail(_call: Call) -> Answer:
     raise RuntimeError("a secret is 1234")
 
 
 async def lack(_call: Call) -> Answer:
     raise VersionNotFound("no version v9", ("v1", "v2"))
+
+
+async def conflict(_call: Call) -> Answer:
+    raise StateConflict("somebody was faster")
 
 
 async def be_busy(_call: Call) -> Answer:
@@ -39,13 +46,14 @@ def calls() -> Calls:
     access = AdminAccess(
         token=None, port=8000, is_loopback=True, public_url="", owner_of=unknown_owner
     )
-    calls = Calls(access)
+    calls = Calls(access, lambda: SENTENCES)
     calls.add("POST", "/admin/echo", echo)
     calls.add("GET", "/admin/look", look)
     calls.add("GET", "/admin/things/", look)
     calls.add("POST", "/admin/fail", fail)
     calls.add("POST", "/admin/lack", lack)
     calls.add("POST", "/admin/busy", be_busy)
+    calls.add("POST", "/admin/conflict", conflict)
     calls.add("GET", "/open", look, is_public=True)
     return calls
 
@@ -55,6 +63,21 @@ async def ask(
 ) -> tuple[int, Any, dict[str, str]]:
     answer = await calls.answer(method, target, caller, body, "abc")
     return answer.status, json.loads(answer.body), dict(answer.headers)
+
+
+async def test_a_refused_change_says_what_serves_and_what_to_do(calls: Calls) -> None:
+    status, content, _ = await ask(calls, "POST", "/admin/conflict")
+
+    assert status == 409
+    assert content == {
+        "error": "somebody was faster", "code": "state_conflict", "request_id": "abc", **SENTENCES
+    }  # fmt: skip
+
+
+async def test_other_failures_do_not(calls: Calls) -> None:
+    for path in ("/admin/lack", "/admin/busy", "/admin/fail", "/admin/nothing"):
+        _, content, _ = await ask(calls, "POST", path)
+        assert "summary" not in content
 
 
 async def test_a_call_reaches_its_route(calls: Calls) -> None:

@@ -5,13 +5,13 @@ import difflib
 import json
 from typing import Any
 
-from modeld.control.operations import Changed, Operations, Running, SetActive
+from modeld.control.operations import Operations
 from modeld.control.progress import Progress
-from modeld.control.publisher import Publisher
 from modeld.control.reconciler import Reconciler
+from modeld.control.requested import Changed, SetActive
+from modeld.control.running import Running
 from modeld.control.status import Status
 from modeld.control.web.calls import Answer, Call, Calls, json_answer
-from modeld.domain import DEFAULT_MODEL, ModelVersion
 from modeld.errors import (
     InvalidParameter,
     MissingField,
@@ -24,19 +24,15 @@ from modeld.errors import (
     WishError,
     WrongType,
 )
-from modeld.repository.digest import DigestCache, digest_of
-from modeld.repository.manifest import read_manifest
-from modeld.repository.versions import Repository
-from modeld.runtimes.formats import detect
 
 _LONGEST_WAIT = 600.0
 _SET = {
     "version": str, "reason": str, "actor": str, "expected_version": str, "model": str,
-    "dry_run": bool, "wait": bool,
+    "dry_run": bool, "wait": bool, "hold": bool,
 }  # fmt: skip
 _ROLLBACK = {
     "reason": str, "actor": str, "to": str, "model": str, "expected_version": str,
-    "dry_run": bool, "wait": bool,
+    "dry_run": bool, "wait": bool, "hold": bool,
 }  # fmt: skip
 _LONGEST_TEXT = 500
 
@@ -49,25 +45,19 @@ class Admin:
         operations: Operations,
         reconciler: Reconciler,
         progress: Progress,
-        publisher: Publisher,
         status: Status,
-        repository: Repository,
     ) -> None:
         self._operations = operations
         self._reconciler = reconciler
         self._progress = progress
-        self._publisher = publisher
         self._status = status
-        self._repository = repository
         self._running = Running()
-        self._digests = DigestCache()
 
     def add_to(self, calls: Calls) -> None:
         """Add the routes to the table."""
         calls.add("POST", "/admin/set-active-version", self._set_active)
         calls.add("POST", "/admin/rollback", self._rollback)
         calls.add("GET", "/admin/status", self._get_status)
-        calls.add("GET", "/admin/versions", self._get_versions)
         calls.add("GET", "/admin/wait", self._wait)
         calls.add("GET", "/admin/operations/", self._get_operation)
 
@@ -76,13 +66,16 @@ class Admin:
         if "version" not in content:
             raise MissingField('"version" is missing: send {"version": "v2"}')
         wait = content.pop("wait", True)
-        request = SetActive(**content, if_match=_if_match(call))
+        request = SetActive(**content, if_match=_if_match(call), request_id=call.request_id)
         return await self._run(wait, lambda: self._operations.set_active(request))
 
     async def _rollback(self, call: Call) -> Answer:
         content = _checked(call.content(), _ROLLBACK)
         wait = content.pop("wait", True)
-        request = SetActive(content.pop("to", ""), **content, if_match=_if_match(call))
+        version = content.pop("to", "")
+        request = SetActive(
+            version, **content, if_match=_if_match(call), request_id=call.request_id
+        )
         return await self._run(wait, lambda: self._operations.rollback(request))
 
     async def _run(self, wait: bool, call: Any) -> Answer:
@@ -105,51 +98,6 @@ class Admin:
         document = await asyncio.to_thread(self._status.document)
         blob = document["live"]["blob"]
         return json_answer(document, headers={"ETag": f'"{blob}"'} if blob else {})
-
-    async def _get_versions(self, _call: Call) -> Answer:
-        return json_answer(await asyncio.to_thread(self._versions))
-
-    def _versions(self) -> dict[str, Any]:
-        desired = self._progress.desired
-        named = tuple(wish.model for wish in desired.models) if desired else ()
-        listing = self._repository.listing(named)
-        models = dict.fromkeys((DEFAULT_MODEL, *listing.models))
-        return {
-            "models": {
-                model: {
-                    "active": self._publisher.live_versions().get(model),
-                    "versions": [
-                        self._version(ModelVersion(model, version), named)
-                        for version in listing.versions(model)
-                    ],
-                }
-                for model in models
-            }
-        }
-
-    def _version(self, version: ModelVersion, named: tuple[str, ...]) -> dict[str, Any]:
-        release = self._publisher.loaded.get(version)
-        document: dict[str, Any] = {"version": version.version, "state": "on disk"}
-        if release is not None:
-            is_live = self._publisher.live.get(version.model) is release
-            return document | {
-                "state": "live" if is_live else "warm",
-                "format": release.artifact.format,
-                "runtime": release.spec.runtime,
-                "digest": release.spec.digest,
-                "size": release.artifact.size,
-                "why_not_in_the_workers": release.loaded.why_not,
-                "why_native": release.why_native,
-            }
-        try:
-            folder = self._repository.folder(version, named)
-            manifest = read_manifest(folder)
-            names = [path.name for path in folder.iterdir()]
-            format_name, path = detect(folder, names, manifest.format if manifest else None)
-            size, digest = path.stat().st_size, digest_of(folder, manifest, self._digests)
-        except (ModeldError, OSError) as error:
-            return document | {"state": "unusable", "error": str(error)}
-        return document | {"format": format_name, "digest": digest, "size": size}
 
     # Waiting
 
@@ -182,6 +130,9 @@ class Admin:
             is_now = progress.observed is not None and progress.observed.blob == blob
             if is_now and progress.is_served(blob):
                 return
+            override = self._reconciler.override
+            if override is not None and override.base_blob == blob:
+                raise Refused(self._status.summary())
             if was_seen and not is_now:
                 raise Superseded(f"a newer wish overtook it. {self._status.summary()}")
             was_seen = was_seen or is_now

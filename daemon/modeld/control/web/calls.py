@@ -4,8 +4,9 @@ One table from method and path to a function. Everything that is not public is c
 before it is looked at, so that a new route is closed until somebody opens it.
 """
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,11 +16,13 @@ from modeld.errors import (
     DuplicateKey,
     InternalError,
     InvalidParameter,
+    InvalidVersionName,
     MethodNotAllowed,
     ModeldError,
     NotFound,
     NotReady,
     UnsupportedMediaType,
+    VersionError,
     WrongType,
 )
 from modeld.http.auth import AdminAccess, Caller
@@ -27,6 +30,8 @@ from modeld.http.errors import body_of, headers_of, status_of
 from modeld.log import get_logger
 
 log = get_logger()
+
+_CONFLICTS = (409, 412)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call gives back."""
+    """What a call gives back. With `chunks` it has no body and goes on."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    chunks: AsyncGenerator[bytes, None] | None = None
 
 
 Route = Callable[[Call], Awaitable[Answer]]
@@ -93,8 +99,11 @@ def json_answer(
 class Calls:
     """The table of routes, and who may use them."""
 
-    def __init__(self, access: AdminAccess) -> None:
+    def __init__(
+        self, access: AdminAccess, sentences: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
         self._access = access
+        self._sentences = sentences
         self._routes: dict[str, dict[str, Route]] = {}
         self._public: set[str] = set()
 
@@ -126,12 +135,21 @@ class Calls:
             parameters = dict(parse_qsl(query, keep_blank_values=True))
             return await route(Call(method, path, parameters, caller, body, request_id))
         except ModeldError as error:
-            return Answer(status_of(error), body_of(error, request_id), headers_of(error))
+            more = await self._told(error, path)
+            return Answer(status_of(error), body_of(error, request_id, more), headers_of(error))
         except Exception as error:
             # The last edge: a defect of ours becomes an answer, and the log has the traceback.
             log.exception("call.failed", path=path, request_id=request_id)
             failure = InternalError(f"{type(error).__name__} inside modeld; the log says more")
             return Answer(500, body_of(failure, request_id))
+
+    async def _told(self, error: ModeldError, path: str) -> Mapping[str, str]:
+        """Say beside a refused change what serves, what is wanted and what to do next."""
+        is_refused = isinstance(error, VersionError) and not isinstance(error, InvalidVersionName)
+        is_told = status_of(error) in _CONFLICTS or (status_of(error) == 422 and is_refused)
+        if not (is_told and path.startswith("/admin/")):
+            return {}
+        return await asyncio.to_thread(self._sentences)
 
     def _find(self, method: str, path: str) -> Route:
         routes = self._routes.get(path)

@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeld.control.hosts import Nursery
+from modeld.control.holds import Holds
 from modeld.control.loader import Loader
+from modeld.control.nursery import Nursery
 from modeld.control.progress import Progress
 from modeld.control.publisher import Publisher
 from modeld.control.status import Status
 from modeld.control.supervisor import Supervisor
+from modeld.control.switch import Switch
 from modeld.control.web.calls import Answer, Call
 from modeld.domain import ModelVersion
 from modeld.http.auth import AdminAccess
@@ -32,6 +35,8 @@ class Sources:
     progress: Progress
     status: Status
     access: AdminAccess
+    switch: Switch
+    holds: Holds
 
 
 class Metrics:
@@ -76,9 +81,13 @@ class Metrics:
                 "applied": progress.applied_generation,
             },
             sync=self._sources.status.sync().status,
-            is_fallback=bool(progress.applied and progress.applied.is_fallback),
+            is_fallback=bool(progress.applied and progress.applied.fallback),
             is_admin_open=self._sources.access.is_open,
+            watch_missed=self._sources.status.watching.missed,
             worker_restarts=self._sources.supervisor.restarts,
+            host_restarts=self._sources.publisher.host_restarts,
+            holds=Counter(hold.model for hold in self._sources.holds.active),
+            rollbacks={"call": self._sources.switch.rollbacks},
         )
 
     def _resident(self) -> dict[str, int]:

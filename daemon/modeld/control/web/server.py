@@ -12,12 +12,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from modeld.control.web.calls import Answer, Calls
+from modeld.control.handover import HANDOVER, give
+from modeld.control.web.calls import Answer, Calls, json_answer
 from modeld.errors import BodyTooLarge
 from modeld.http.auth import Caller, joined
 from modeld.http.errors import body_of, status_of
 from modeld.http.limits import RequestIds
-from modeld.http.response import respond
+from modeld.http.response import respond, stream
 from modeld.log import get_logger
 
 log = get_logger()
@@ -31,8 +32,12 @@ _LONGEST_PATH = 100
 class ControlServer:
     """HTTP in the control process."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(
+        self, calls: Calls, listener: socket.socket, on_handover: Callable[[], None]
+    ) -> None:
         self._calls = calls
+        self._listener = listener
+        self._on_handover = on_handover
         self._ids = RequestIds()
         self._servers: list[asyncio.Server] = []
         self._on_port: asyncio.Server | None = None
@@ -51,9 +56,7 @@ class ControlServer:
             os.umask(before)
         self._servers.append(server)
 
-    async def follow(
-        self, members: Callable[[], Sequence[object]], listener: socket.socket
-    ) -> None:
+    async def follow(self, members: Callable[[], Sequence[object]]) -> None:
         """Answer on the port while no worker does, and stop as soon as one does.
 
         Not at once: connections that wait are better off with a dead worker's successor.
@@ -63,12 +66,12 @@ class ControlServer:
         async with self._turn:
             if members():
                 self._leave_port()
-            elif self._on_port is None and self._is_open and listener.fileno() >= 0:
-                await self._take_port(listener)
+            elif self._on_port is None and self._is_open and self._listener.fileno() >= 0:
+                await self._take_port()
 
-    async def _take_port(self, listener: socket.socket) -> None:
+    async def _take_port(self) -> None:
         loop = asyncio.get_running_loop()
-        sock = listener.dup()
+        sock = self._listener.dup()
         self._on_port = await loop.create_server(self._by_port, sock=sock, backlog=_BACKLOG)
         log.warning("control.on_port", why="no worker is up")
 
@@ -87,7 +90,16 @@ class ControlServer:
         await self._by_port.shutdown(1.0)
 
     async def _handle_socket(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == HANDOVER and request.method == "POST" and self._listener.fileno() >= 0:
+            return self._hand_over(request)
         return await self._handle(request, is_control_socket=True)
+
+    def _hand_over(self, request: web.BaseRequest) -> web.StreamResponse:
+        give(request.transport, self._listener)
+        log.info("control.handed_over")
+        self._on_handover()
+        answer = json_answer({"handed_over": True})
+        return _response(answer, self._ids.of(None), must_close=True)
 
     async def _handle_port(self, request: web.BaseRequest) -> web.StreamResponse:
         # A worker may be up for the next request: it must not come here again.
@@ -119,6 +131,8 @@ class ControlServer:
 
 
 def _response(answer: Answer, request_id: str, *, must_close: bool) -> web.StreamResponse:
+    if answer.chunks is not None:
+        return stream(answer.status, request_id, answer.headers, answer.chunks)
     return respond(answer.status, request_id, answer.headers, answer.body, must_close=must_close)
 
 

@@ -1,0 +1,1 @@
+"""What `modeld doctor` looks at: one module for each place where something may be wrong."""

@@ -1,0 +1,145 @@
+"""Tell what was live when, and why: the history's entries joined with git's commits.
+
+Pure functions. An entry names its commit, or is found by the text that both have: an editor
+saves before it commits, and a call's change may be committed later. No commit stands for two
+changes. A commit that nothing here goes back to is told as well: it was made before the
+history began, was overtaken, was refused by a text that never came here, or changed nothing
+that is live.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from modeld.control.history import BY_CALL
+from modeld.control.ledger import Entry
+from modeld.git.log import Commit
+
+NO_SWITCH = "no switch here"
+MOST_COMMITS = 200
+MOST_ENTRIES = 10_000
+
+# Commits are dated in whole seconds, by a clock that may not be quite ours.
+_SLACK_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An entry of the history, a commit, or both where they belong together."""
+
+    entry: Entry | None
+    commit: Commit | None
+
+    @property
+    def at(self) -> float:
+        """When it was, in seconds since the epoch."""
+        return self.entry.at if self.entry else self.commit.at if self.commit else 0.0
+
+    @property
+    def name(self) -> str:
+        """What no other event is called."""
+        return str(self.entry.number) if self.entry else self.commit.id if self.commit else ""
+
+    def document(self) -> dict[str, Any]:
+        """Give it for JSON; what a commit alone cannot say is `None`."""
+        commit = self.commit
+        known = asdict(self.entry) if self.entry else _of_commit(commit)
+        git = None
+        if commit is not None:
+            git = {
+                "commit": commit.id,
+                "author": commit.author,
+                "at": commit.at,
+                "subject": commit.subject,
+                "trailers": [list(each) for each in commit.trailers],
+            }
+        return {**known, "git": git}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the events; `next` is the cursor of the part after it, if there is one."""
+
+    events: tuple[Event, ...]
+    next: str | None
+
+
+def timeline(
+    entries: Sequence[Entry], commits: Sequence[Commit], model: str | None = None
+) -> tuple[Event, ...]:
+    """Join entries, oldest first, with commits, newest first; gives events, newest first.
+
+    With a `model`, only its entries are told, and no commits of their own: they name no model.
+    """
+    of_entry = _matches(entries, commits)
+    told = [entry for entry in entries if model in (None, entry.model)]
+    events = [Event(entry, of_entry.get(entry.number)) for entry in reversed(told)]
+    if model is None:
+        matched = {commit.id for commit in of_entry.values()}
+        events += [Event(None, commit) for commit in commits if commit.id not in matched]
+    return tuple(sorted(events, key=lambda event: event.at, reverse=True))
+
+
+def page(events: Sequence[Event], limit: int, cursor: str = "") -> Page | None:
+    """Give the events after the one that the cursor names; `None` if there is no such event."""
+    names = [event.name for event in events]
+    if cursor and cursor not in names:
+        return None
+    begin = names.index(cursor) + 1 if cursor else 0
+    shown = tuple(events[begin : begin + limit])
+    has_more = begin + limit < len(events)
+    return Page(shown, shown[-1].name if shown and has_more else None)
+
+
+def _of_commit(commit: Commit | None) -> dict[str, Any]:
+    known: dict[str, Any] = dict.fromkeys(field.name for field in fields(Entry))
+    if commit is None:
+        return known
+    return known | {
+        "at": commit.at,
+        "blob": commit.blob,
+        "commit": commit.id,
+        "result": NO_SWITCH,
+    }
+
+
+def _matches(entries: Iterable[Entry], commits: Sequence[Commit]) -> Mapping[int, Commit]:
+    """Find the commit of each entry, by its number."""
+    by_id = {commit.id: commit for commit in commits}
+    entries = tuple(entries)
+    found = {entry.number: by_id[entry.commit] for entry in entries if entry.commit in by_id}
+    # One text may change several models: its entries share their commit.
+    of_wish = {
+        (entry.generation, entry.blob): found[entry.number]
+        for entry in entries
+        if entry.number in found
+    }
+    free = _by_text(commits, {commit.id for commit in found.values()})
+    for entry in entries:
+        wish = (entry.generation, entry.blob)
+        if not entry.commit and wish not in of_wish:
+            commit = _nearest(entry, free[entry.blob])
+            if commit is not None:
+                free[entry.blob].remove(commit)
+                of_wish[wish] = commit
+        if not entry.commit and wish in of_wish:
+            found[entry.number] = of_wish[wish]
+    return found
+
+
+def _by_text(commits: Sequence[Commit], taken: set[str]) -> defaultdict[str, list[Commit]]:
+    free: defaultdict[str, list[Commit]] = defaultdict(list)
+    for commit in commits:
+        if commit.id not in taken:
+            free[commit.blob].append(commit)
+    return free
+
+
+def _nearest(entry: Entry, candidates: Sequence[Commit]) -> Commit | None:
+    """Choose among commits of the same text, newest first: the last before, or the first after."""
+    before = [commit for commit in candidates if commit.at <= entry.at + _SLACK_SECONDS]
+    after = [commit for commit in candidates if commit.at >= entry.at - _SLACK_SECONDS]
+    if before and entry.trigger not in BY_CALL:
+        return before[0]
+    return after[-1] if after else None

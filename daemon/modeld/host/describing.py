@@ -1,0 +1,164 @@
+"""Find out what a manifest says of a version: inputs, answers, libraries, golden samples, metrics.
+
+Done once, when a version is added, in a process that may be killed. Golden samples are rows of
+a table that came with the model, or made-up ones; a row that the model does not answer is none.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modeld.domain import Artifact, Library, Signature
+from modeld.errors import LoadFailed
+from modeld.host.compiling import write_whole
+from modeld.host.making_up import make_up
+from modeld.host.measuring import Measured, measure
+from modeld.host.samples_table import Table
+from modeld.host.trial import complete, trial_rows, why_native
+from modeld.messages import Describe, Described
+from modeld.runtimes.formats import executes_code, is_native, libraries_of, open_model
+from modeld.runtimes.golden import is_same, to_rows
+from modeld.runtimes.model import Model, as_plain
+from modeld.runtimes.scanning import find_globals
+
+MOST_GOLDEN = 20
+_ONCE_MORE = "it does not answer the same twice, so that it has no golden samples"
+
+
+@dataclass(frozen=True, slots=True)
+class _Golden:
+    """Rows with their answers; `numbers` are those of the table, counted from 1."""
+
+    inputs: list[Any]
+    outputs: list[Any]
+    numbers: tuple[int, ...] = ()
+
+
+def describe_version(order: Describe) -> Described:
+    """Open a version and describe it; writes golden samples to `order.samples`.
+
+    Raises `LoadFailed` where it does not open or does not answer the rows of the table.
+    """
+    started = time.perf_counter()
+    table = Table(order.table, order.target) if order.table else None
+    model, artifact = _open(order.artifact, table)
+    golden = _golden(model, table, makes_up=order.makes_up)
+    rows = to_rows(model.signature, golden.inputs) if golden.inputs else trial_rows(model, None)
+    model.signature = complete(artifact, model, rows)
+    notes = [] if rows is not None else ["it does not say which rows it takes: give it --samples"]
+    is_steady = _is_steady(model, golden)
+    if golden.inputs and is_steady:
+        content = {"inputs": golden.inputs, "outputs": golden.outputs}
+        write_whole(Path(order.samples), (json.dumps(content, ensure_ascii=False) + "\n").encode())
+    measured = measure(model, table) if table is not None and order.target else Measured()
+    return Described(
+        signature=model.signature,
+        types=_types(model, artifact),
+        kind=_kind(model.signature, golden),
+        libraries=_libraries(model, artifact),
+        metrics=measured.metrics,
+        rows=measured.rows,
+        samples=len(golden.inputs) if is_steady else 0,
+        golden=golden.numbers if is_steady else (),
+        notes=tuple(notes if is_steady else [*notes, _ONCE_MORE]),
+        why_native=why_native(model),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _open(artifact: Artifact, table: Table | None) -> tuple[Model, Artifact]:
+    """Open it; where it knows no names and the table does, as if the manifest had them."""
+    model = open_model(artifact)
+    signature = model.signature
+    if table is None or signature.columns or signature.rank != 1:
+        return model, artifact
+    columns = table.columns
+    widths = (0, len(columns)) if is_native(artifact.format) else (len(columns),)
+    if not columns or signature.width not in widths:
+        return model, artifact
+    artifact = replace(artifact, columns=columns)
+    return open_model(artifact), artifact
+
+
+def _golden(model: Model, table: Table | None, *, makes_up: bool) -> _Golden:
+    if table is not None and not makes_up:
+        inputs = table.inputs(model.signature)
+        spread = np.unique(np.linspace(0, len(inputs) - 1, MOST_GOLDEN).astype(int)).tolist()
+        return _answered(model, [inputs[i] for i in spread], [i + 1 for i in spread])
+    inputs = make_up(model, MOST_GOLDEN)
+    whole = [[float(round(value)) for value in row] for row in inputs if isinstance(row, list)]
+    for rows in filter(None, (inputs, whole)):
+        try:
+            return _answered(model, rows, ())
+        except LoadFailed:
+            continue
+    return _Golden([], [])
+
+
+def _answered(model: Model, inputs: list[Any], numbers: Sequence[int]) -> _Golden:
+    """Keep the rows that the model answers; raises `LoadFailed` if there is none."""
+    outputs: list[Any] = []
+    kept = []
+    problem = ""
+    for index, row in enumerate(inputs):
+        try:
+            outputs += _ask(model, [row])
+        except Exception as error:
+            # A model may raise anything on a row that it does not take.
+            problem = problem or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            continue
+        kept.append(index)
+    if not kept:
+        raise LoadFailed(
+            f"it answers none of the {len(inputs)} rows that it was tried with: {problem}"
+        )
+    return _Golden(
+        [inputs[i] for i in kept], outputs, tuple(numbers[i] for i in kept) if numbers else ()
+    )
+
+
+def _ask(model: Model, inputs: list[Any]) -> list[Any]:
+    rows = to_rows(model.signature, inputs)
+    return as_plain(model.predict(rows), len(inputs))
+
+
+def _is_steady(model: Model, golden: _Golden) -> bool:
+    """Ask for all rows at once, which is also how they are checked at each load."""
+    if not golden.inputs:
+        return True
+    again = _ask(model, golden.inputs)
+    return all(map(is_same, golden.outputs, again))
+
+
+def _types(model: Model, artifact: Artifact) -> tuple[str, ...]:
+    is_narrow = not is_native(artifact.format) and model.signature.precision == 32
+    number = "float32" if is_narrow else "float64"
+    columns = model.signature.columns
+    return tuple("string" if each.is_text else each.type or number for each in columns)
+
+
+def _kind(signature: Signature, golden: _Golden) -> str:
+    if signature.classes or any(isinstance(each, str | bool) for each in golden.outputs):
+        return "classes"
+    flat = np.ravel(np.array(golden.outputs, dtype=object)) if golden.outputs else ()
+    return "numbers" if any(isinstance(each, float) for each in flat) else ""
+
+
+def _libraries(model: Model, artifact: Artifact) -> tuple[Library, ...]:
+    """Name what the model needs: the packages that its pickle names and that are imported."""
+    from importlib.metadata import packages_distributions, version
+
+    if not is_native(artifact.format):
+        return tuple(Library(name, version(name)) for name in libraries_of(artifact.format))
+    named = find_globals(Path(artifact.path)) if executes_code(artifact.format) else ()
+    asked = (*named, type(getattr(model, "estimator", 0)).__module__)
+    modules = {name.partition(".")[0] for name in asked} & sys.modules.keys()
+    known = packages_distributions()
+    names = {known[module][0] for module in modules | {"numpy"} if module in known}
+    return tuple(Library(name, version(name)) for name in sorted(names - {"modeld"}, key=str.lower))

@@ -1,0 +1,128 @@
+"""A model is saved from the script that defines its class, and served where that is not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from modeld import save
+from modeld.errors import ModeldError
+from tests.support.server import Server
+
+SCRIPT = """
+import asyncio
+import numpy as np, pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression
+from modeld import save
+
+FACTOR = 2
+
+class Scaled(BaseEstimator):
+    def fit(self, X, y):
+        self.inner_ = LinearRegression().fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.inner_.predict(np.asarray(X)) * FACTOR
+
+X = pd.DataFrame({"a": [0.0, 1.0, 2.0, np.nan], "b": [1.0, 0.0, 1.0, 1.0]})
+y = pd.Series([1.0, 2.0, 5.0], name="y")
+model = Scaled().fit(X.head(3), y)
+
+async def in_a_notebook():
+    return save(model, X, [2.0, 4.0, 10.0, 0.0])
+
+print(repr(asyncio.run(in_a_notebook())))
+"""
+
+
+def test_a_class_of_the_script_itself_is_saved_and_served(repository: Server) -> None:
+    """A notebook has a running event loop, and so has the script."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        cwd=repository.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    repository.write_state("active: v3\n")
+    repository.start()
+    repository.wait_until_live("v3")
+
+    answer = repository.predict({"features": {"a": 1, "b": 1}})
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("v3 is added: models/v3\n")
+    assert "    git commit -m 'Add v3'" in done.stdout
+    assert answer.json["prediction"] == pytest.approx(6)
+
+
+ROWS = np.random.default_rng(0).normal(size=(30, 2))
+TRUTHS = ROWS @ [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("samples", "first"),
+    [
+        (ROWS, ROWS[0].tolist()),
+        (ROWS.tolist(), ROWS[0].tolist()),
+        (pd.DataFrame(ROWS), ROWS[0].tolist()),
+        (pd.DataFrame(ROWS, columns=["a", "target"]), dict(zip("ab", ROWS[0], strict=True))),
+    ],
+    ids=["array", "lists", "frame", "named frame"],
+)
+def test_samples_of_every_kind_are_taken(tmp_path: Path, samples: Any, first: Any) -> None:
+    model = LinearRegression().fit(ROWS, TRUTHS)
+
+    saved = save(model, samples, TRUTHS, models=tmp_path / "models")
+
+    kept = json.loads((tmp_path / "models" / "v1" / "samples.json").read_text())
+    row = kept["inputs"][0]
+    assert list(row.values() if isinstance(row, dict) else row) == list(
+        first.values() if isinstance(first, dict) else first
+    )
+    assert kept["outputs"][0] == pytest.approx(TRUTHS[0])
+    assert saved.metrics["r2"] == pytest.approx(1)
+    assert saved.compiled
+    assert (tmp_path / "state" / "active.yaml").read_text() == "active: v1\n"
+
+
+def test_it_prints_well(tmp_path: Path) -> None:
+    saved = save(LinearRegression().fit(ROWS, TRUTHS), models=tmp_path / "models", model="a-b")
+
+    assert repr(saved).startswith("a-b@v1 is added: ")
+    assert "<pre>git add " in saved._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"target": TRUTHS}, "target has the answers to samples, which are not given"),
+        ({"samples": ROWS, "target": TRUTHS[:3]}, "samples have 30 rows, target has 3"),
+        ({"version": "latest"}, "latest is a word with a meaning of its own"),
+        ({"samples": ROWS[:, :1]}, "takes 2 columns"),
+    ],
+)
+def test_what_cannot_be_saved_is_an_error_that_says_why(
+    tmp_path: Path, arguments: dict[str, Any], says: str
+) -> None:
+    model = LinearRegression().fit(ROWS, TRUTHS)
+
+    with pytest.raises(ModeldError, match=says):
+        save(model, models=tmp_path / "models", **arguments)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_modeld_stays_light() -> None:
+    code = "import modeld, sys; print(len([n for n in sys.modules if n.startswith('modeld')]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "1\n"
