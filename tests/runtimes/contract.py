@@ -163,6 +163,17 @@ CASES = [
         bad=[([[1, 2, 3], [4, 5, 6]], "wrong_shape", "expected rows of 2 × 2 numbers, got 2 × 3")],
         runtime="onnx",
     ),
+    Case(
+        "onnx-outputs",
+        onnx(onnx_files.detector()),
+        rows=[[0.0, 0.0], [0.0, 3.0]],
+        answers=[
+            {"boxes": [[0, 0], [0, 0]], "scores": [0.5, 0.5], "count": 0},
+            {"boxes": [[0, 3], [0, 3]], "scores": [0.5, 0.9525741], "count": 3},
+        ],
+        bad=TABLE,
+        runtime="onnx",
+    ),
     Case("lightgbm", pickled(BOOSTED), **LABELED, bad=TREES),
     Case("imbalanced-learn", pickled(RESAMPLED), **LABELED, bad=TABLE),
     Case("texts", pickled(WORDS), **WORDED, bad=TEXTS),

@@ -92,6 +92,24 @@ def whole_numbers() -> Any:
     return build([node], [value("x", INT64, ["n", 2])], [value("y", INT64, ["n", 2])])
 
 
+def detector() -> Any:
+    """Two boxes of whole numbers for each row, their scores, and how many are good."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["whole"], to=INT64),
+        helper.make_node("Unsqueeze", ["whole", "axis"], ["box"]),
+        helper.make_node("Concat", ["box", "box"], ["boxes"], axis=1),
+        helper.make_node("Sigmoid", ["x"], ["scores"]),
+        helper.make_node("ReduceMax", ["whole"], ["count"], axes=[1], keepdims=1),
+    ]
+    outputs = [
+        value("boxes", INT64, ["n", 2, 2]),
+        value("scores", FLOAT, ["n", 2]),
+        value("count", INT64, ["n", 1]),
+    ]
+    axis = numpy_helper.from_array(np.array([1], np.int64), "axis")
+    return build(nodes, [value("x", FLOAT, ["n", 2])], outputs, [axis])
+
+
 def identity(kind: int, shape: Sequence[int | str]) -> Any:
     """Gives back what it is given."""
     node = helper.make_node("Identity", ["x"], ["y"])

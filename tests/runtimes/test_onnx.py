@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto
 
 from modeld.domain import Artifact, InputColumn, ModelVersion
-from modeld.errors import LoadFailed, OutOfRange
+from modeld.errors import LoadFailed, ModelOutputInvalid, OutOfRange
 from modeld.runtimes.columns import to_table
 from modeld.runtimes.onnx import OnnxModel, open_onnx
 from tests.runtimes import onnx_files
@@ -53,6 +53,23 @@ def test_probabilities_by_class_become_a_matrix(opened: Opened) -> None:
 
     assert scores.shape == (2, 2)
     assert (scores.argmax(axis=1) == [0, 1]).all()
+
+
+def test_what_comes_after_a_label_and_its_probabilities_is_not_asked_for(opened: Opened) -> None:
+    made = onnx_files.classifier()
+    made.graph.node.append(onnx_files.helper.make_node("Identity", ["scores"], ["more"]))
+    made.graph.output.append(value("more", FLOAT, ["n", 2]))
+
+    assert opened(made).predict(np.array([[3.0, 0.0]])).tolist() == [20]
+
+
+def test_an_output_that_is_not_about_rows_is_named(opened: Opened) -> None:
+    made = onnx_files.detector()
+    made.graph.node.append(onnx_files.helper.make_node("ReduceSum", ["x"], ["all"], keepdims=0))
+    made.graph.output.append(value("all", FLOAT, []))
+
+    with pytest.raises(ModelOutputInvalid, match=r"output 'all': .*keep only the others"):
+        opened(made).predict(np.array([[1.0, 2.0]]))
 
 
 def test_one_input_per_column_has_names(opened: Opened) -> None:

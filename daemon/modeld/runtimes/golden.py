@@ -61,6 +61,10 @@ def is_same(expected: Any, found: Any) -> bool:
     """Compare two answers as a client sees them: labels exactly, fractions within 1e-5."""
     if isinstance(expected, list) and isinstance(found, list):
         return len(expected) == len(found) and all(map(is_same, expected, found))
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return expected.keys() == found.keys() and all(
+            is_same(value, found[name]) for name, value in expected.items()
+        )
     if isinstance(expected, bool) or isinstance(found, bool):
         return expected is found
     if isinstance(expected, int | float) and isinstance(found, float):

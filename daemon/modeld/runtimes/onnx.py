@@ -1,9 +1,6 @@
 """Run ONNX models; used by hosts and, for models that a host found harmless, by workers.
 
-`onnx_inputs` says what may be put in. A first output of whole numbers or texts with a
-second one beside it is a label with its probabilities; otherwise the first output is the
-prediction. Further outputs are not asked for. A model that the compiler made says so of
-itself, and its second output is always the probabilities: its labels may be fractions.
+`onnx_inputs` says what may be put in, `onnx_outputs` what its answer is.
 """
 
 from collections.abc import Callable
@@ -18,9 +15,9 @@ from modeld.domain import Artifact
 from modeld.errors import LoadFailed
 from modeld.runtimes.model import COMPILED, Array, Rows, first_line
 from modeld.runtimes.onnx_inputs import read_inputs
+from modeld.runtimes.onnx_outputs import Outputs, as_matrix
 
 Run = Callable[[list[str], dict[str, Array], Any], Any]
-_LABELS = ("tensor(int64)", "tensor(int32)", "tensor(string)", "tensor(bool)")
 
 
 class OnnxModel:
@@ -52,26 +49,18 @@ class OnnxModel:
         rows_at_once = values[0].shape[0] if values[0].shape else 1
         if isinstance(rows_at_once, int):
             self._run = partial(_in_parts, self._run, rows_at_once)
-        self._read_outputs()
+        outputs = Outputs(self._session.get_outputs(), is_compiled=COMPILED in self.metadata)
+        self._answer, self._scores, self._by_name = outputs.answer, outputs.scores, outputs.by_name
         self.signature = replace(inputs.signature, has_probabilities=bool(self._scores))
 
     def predict(self, rows: Rows) -> Any:
-        """Give the label, or the first output."""
-        return self._run(self._prediction, self._feed(rows), None)[0]
+        """Give the label, or what the outputs are."""
+        answers = self._run(self._answer, self._feed(rows), None)
+        return answers[0] if len(answers) == 1 else self._by_name(answers, len(rows))
 
     def probabilities(self, rows: Rows) -> Any:
-        """Give the second output as a matrix."""
-        answer = self._run(self._scores, self._feed(rows), None)[0]
-        if isinstance(answer, list):
-            return np.array([list(row.values()) for row in answer])
-        return answer
-
-    def _read_outputs(self) -> None:
-        outputs = self._session.get_outputs()
-        self._prediction = [outputs[0].name]
-        is_compiled = COMPILED in self.metadata
-        has_scores = len(outputs) > 1 and (is_compiled or outputs[0].type in _LABELS)
-        self._scores = [outputs[1].name] if has_scores else []
+        """Give what each class got, as a matrix."""
+        return as_matrix(self._run(self._scores, self._feed(rows), None)[0])
 
 
 def open_onnx(artifact: Artifact) -> OnnxModel:
