@@ -192,6 +192,7 @@ def test_all_versions_are_served_on_loopback_unless_said_otherwise(tmp_path: Pat
         ("MAX_ROWS", "0", "greater than or equal to 1"),
         ("MAX_LOADED", "1.5", "whole number"),
         ("HOST_MEMORY", "lots", "such as 64MiB"),
+        ("HOST_MEMORY", "511MiB", "at least 512MiB"),
         ("PUBLIC_URL", "models.example.org", "https://host[:port]"),
         ("PUBLIC_URL", "https://models.example.org/path", "nothing after it"),
         ("PUBLIC_URL", "https://models.example.org:0", "nothing after it"),

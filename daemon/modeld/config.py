@@ -39,6 +39,7 @@ from modeld.config_values import (
     parse_duration,
     parse_fraction,
     parse_host,
+    parse_memory,
     parse_origin,
     parse_size,
     parse_workers,
@@ -98,7 +99,7 @@ class Settings(BaseSettings):
     inplace_max: Size = 64 * MIB
     request_timeout: PositiveDuration = 30.0
     load_timeout: PositiveDuration = 120.0
-    host_memory: Size = 0
+    host_memory: Annotated[int, BeforeValidator(parse_memory)] = 0
     runtime_max: Size = 2048 * MIB
     max_body: Annotated[Size, Field(ge=1)] = 16 * MIB
     max_rows: Count = 10_000

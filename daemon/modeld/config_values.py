@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 MINUTE: Final = 60.0
 MIB: Final = 1024**2
 
+_LEAST_MEMORY: Final = 512 * MIB
+
 MIN_TOKEN_LENGTH: Final = 16
 MAX_PORT: Final = 65535
 
@@ -79,6 +81,19 @@ def parse_size(value: object) -> int:
         message = "should be a size in bytes such as 64MiB, 16MB or 1024"
         raise ValueError(message)
     return int(size)
+
+
+def parse_memory(value: object) -> int:
+    """Turn a size into the address space that a host may have; 0 is no limit.
+
+    Raises:
+        ValueError: it is no size, or too small for a host to get as far as saying so.
+    """
+    size = parse_size(value)
+    if 0 < size < _LEAST_MEMORY:
+        message = "should be at least 512MiB: libraries map more than they use"
+        raise ValueError(message)
+    return size
 
 
 def _amount(value: object) -> tuple[float, str]:

@@ -151,7 +151,7 @@ def test_the_rank_may_be_given(tmp_path: Path) -> None:
         ("\tformat: onnx", "line 1"),
         ("hosts: 0", "hosts: expected 1 to 64, found 0"),
         ("max_memory: lots", "max_memory: "),
-        ("max_memory: 511MiB", "max_memory: expected at least 512MiB"),
+        ("max_memory: 511MiB", "max_memory: should be at least 512MiB"),
         ("hosts: 65", "hosts: expected 1 to 64, found 65"),
         ("batching: yes", 'batching: expected one of true, false, found "yes"'),
         ("compile: always", "compile: expected one of auto, never, required"),

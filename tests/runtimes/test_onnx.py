@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from modeld.domain import Artifact, InputColumn, ModelVersion
 from modeld.errors import LoadFailed, ModelOutputInvalid, OutOfRange
@@ -57,7 +57,7 @@ def test_probabilities_by_class_become_a_matrix(opened: Opened) -> None:
 
 def test_what_comes_after_a_label_and_its_probabilities_is_not_asked_for(opened: Opened) -> None:
     made = onnx_files.classifier()
-    made.graph.node.append(onnx_files.helper.make_node("Identity", ["scores"], ["more"]))
+    made.graph.node.append(helper.make_node("Identity", ["scores"], ["more"]))
     made.graph.output.append(value("more", FLOAT, ["n", 2]))
 
     assert opened(made).predict(np.array([[3.0, 0.0]])).tolist() == [20]
@@ -65,7 +65,7 @@ def test_what_comes_after_a_label_and_its_probabilities_is_not_asked_for(opened:
 
 def test_an_output_that_is_not_about_rows_is_named(opened: Opened) -> None:
     made = onnx_files.detector()
-    made.graph.node.append(onnx_files.helper.make_node("ReduceSum", ["x"], ["all"], keepdims=0))
+    made.graph.node.append(helper.make_node("ReduceSum", ["x"], ["all"], keepdims=0))
     made.graph.output.append(value("all", FLOAT, []))
 
     with pytest.raises(ModelOutputInvalid, match=r"output 'all': .*keep only the others"):

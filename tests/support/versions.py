@@ -16,7 +16,7 @@ SUM = "lambda self, rows: rows.sum(axis=1)"
 """A `predict` that anybody can check in their head."""
 
 
-class _Evaluated:
+class Evaluated:
     """Pickles as a call of `eval`, so that opening the pickle runs the code."""
 
     def __init__(self, code: str) -> None:
@@ -28,7 +28,7 @@ class _Evaluated:
 
 def write_code(folder: Path, code: str) -> Path:
     """Write a version that evaluates some code when it is opened."""
-    return write_pickle(folder, _Evaluated(code))
+    return write_pickle(folder, Evaluated(code))
 
 
 def write_model(folder: Path, predict: str = SUM, **attributes: object) -> Path:

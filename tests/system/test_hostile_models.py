@@ -7,10 +7,12 @@ refused is left running, and where the files alone tell, not a byte of the model
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import pickle
 import shutil
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from pathlib import Path
 import joblib
 import pytest
 
+from tests.runtimes import onnx_files
 from tests.support.server import (
     ROOT,
     Server,
@@ -28,7 +31,14 @@ from tests.support.server import (
     make_server,
     parents_of_all,
 )
-from tests.support.versions import write_code, write_model, write_onnx, write_pickle, write_samples
+from tests.support.versions import (
+    Evaluated,
+    write_code,
+    write_model,
+    write_onnx,
+    write_pickle,
+    write_samples,
+)
 
 pytestmark = pytest.mark.native
 
@@ -154,6 +164,29 @@ def small(folder: Path) -> None:
     (folder / "model.yaml").write_text("max_memory: 3GiB\n")
 
 
+def with_weights(location: str, offset: int = 0) -> Callable[[Path], None]:
+    """An ONNX model whose weights are in another file, which lies there."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "weights.bin").write_bytes(bytes(16))
+        if location == "link.bin":
+            (folder / location).symlink_to(folder / "weights.bin")
+        (folder.parent / "outside.bin").write_bytes(bytes(16))
+        model = onnx_files.regression()
+        tensor = onnx_files.external(model.graph.initializer[0], location)
+        tensor.external_data.add(key="offset", value=str(offset))
+        onnx_files.save(folder / "model.onnx", model)
+
+    return make
+
+
+def weights_not_listed(folder: Path) -> None:
+    """An ONNX model whose weights lie beside it, but are none of the files of its manifest."""
+    with_weights("weights.bin")(folder)
+    listed(folder)
+
+
 @dataclass(frozen=True)
 class Case:
     """What is refused, by which code, and with which words."""
@@ -163,6 +196,7 @@ class Case:
     words: str
 
 
+ELSEWHERE = "is no file of this version"
 CUT = "damaged or cut off"
 ENDED = "was ended by|exited with"
 CASES = {
@@ -253,12 +287,64 @@ CASES = {
         running("type('Model', (), {'predict': 3})()"), "load_failed", "no predict"
     ),
     "other answers than promised": Case(wrong_answers, "samples_differ", "expected 4"),
+    "weights in a file outside": Case(with_weights("../outside.bin"), "load_failed", ELSEWHERE),
+    "weights at an absolute path": Case(with_weights("/etc/passwd"), "load_failed", ELSEWHERE),
+    "weights past the end": Case(
+        with_weights("weights.bin", 1 << 40), "load_failed", "the file is not whole"
+    ),
+    "weights before the start": Case(
+        with_weights("weights.bin", -8), "load_failed", "the file is not whole"
+    ),
+    "weights behind a link": Case(with_weights("link.bin"), "artifact_not_ready", "symbolic link"),
+    "weights that are not listed": Case(weights_not_listed, "load_failed", ELSEWHERE),
     "a custom operator": Case(
         lambda folder: write_onnx(folder, "NoSuchOperator"),
         "load_failed",
         "NoSuchOperator",
     ),
 }
+
+
+def test_a_file_that_is_swapped_all_the_time_is_served_as_listed_or_not_at_all(
+    repository: Server,
+) -> None:
+    version = write_model(repository.models / "swapped")
+    listed(version)
+    served = (version / "model.pkl").read_bytes()
+    evil = pickle.dumps(Evaluated(marking(version)))
+    repository.start(MODELD_KEEP_WARM="0", MODELD_WORKERS="1")
+    repository.wait_until_live("v1")
+    ends = threading.Event()
+    swapper = threading.Thread(target=swap, args=(version, [evil, served], ends))
+    swapper.start()
+    try:
+        outcomes = {set_and_back(repository, "swapped") for _ in range(60)}
+    finally:
+        ends.set()
+        swapper.join()
+
+    assert outcomes <= {"loaded", "digest_mismatch", "artifact_not_ready"}
+    assert {"loaded", "digest_mismatch"} <= outcomes
+    assert not (repository.models / "swapped.opened").exists()
+
+
+def swap(folder: Path, contents: list[bytes], ends: threading.Event) -> None:
+    new = folder.parent / "swapped.new"
+    for content in itertools.cycle(contents):
+        new.write_bytes(content)
+        new.replace(folder / "model.pkl")
+        if ends.is_set() and content == contents[-1]:
+            return
+
+
+def set_and_back(server: Server, version: str) -> str:
+    """Load a version anew and serve it for a moment; gives what came of it."""
+    answer = server.admin("set-active-version", {"version": version})
+    if answer.status != 200:
+        return str(answer.json["code"])
+    assert server.predict(ROW).json == {"prediction": 10.0, "model_version": version}
+    assert server.admin("set-active-version", {"version": "v1"}).status == 200
+    return "loaded"
 
 
 CHILD = "__import__('subprocess').Popen(['sleep', '987654'])"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeld.config_values import parse_size
+from modeld.config_values import parse_memory
 from modeld.domain import InputColumn, Scalar
 from modeld.repository.files import VersionFolder
 from modeld.repository.nodes import Entry, optional, read_document
@@ -38,7 +38,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TYPE_NAME = re.compile(r"\w+(\.\w+)+")
 _TABLE, _HIGHEST_RANK = 1, 3
 _MOST_HOSTS = 64
-_LEAST_MEMORY = 512 << 20  # with less a host may not get as far as saying so
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ def _manifest(fields: Mapping[str, Entry]) -> Manifest:
         batching=optional(fields, "batching", Entry.flag, True),
         hosts=optional(fields, "hosts", _hosts, 1),
         compile=optional(fields, "compile", lambda entry: entry.choice(COMPILE), "auto"),
-        max_memory=optional(fields, "max_memory", _size, 0),
+        max_memory=optional(fields, "max_memory", _memory, 0),
         device=optional(fields, "device", lambda entry: entry.choice(DEVICES), "auto"),
         trusted=optional(fields, "trusted", _type_names, ()),
         trained=optional(fields, "trained", _trained, None),
@@ -233,14 +232,11 @@ def _hosts(entry: Entry) -> int:
     return count
 
 
-def _size(entry: Entry) -> int:
+def _memory(entry: Entry) -> int:
     try:
-        size = parse_size(entry.text())
+        return parse_memory(entry.text())
     except ValueError as error:
         raise entry.refuse(str(error)) from error
-    if size >= _LEAST_MEMORY:
-        return size
-    raise entry.refuse("expected at least 512MiB: libraries map more than they use")
 
 
 def _rank(fields: Mapping[str, Entry]) -> int:
