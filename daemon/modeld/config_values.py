@@ -21,7 +21,6 @@ MINUTE: Final = 60.0
 MIB: Final = 1024**2
 
 _LEAST_MEMORY: Final = 512 * MIB
-
 MIN_TOKEN_LENGTH: Final = 16
 MAX_PORT: Final = 65535
 
@@ -51,7 +50,6 @@ _NO_RECEIVER: Final = (
     "http only for this machine"
 )
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
-
 _LONGEST_DURATION: Final = 366 * 24 * 3600.0
 
 
@@ -87,7 +85,7 @@ def parse_memory(value: object) -> int:
     """Turn a size into the address space that a host may have; 0 is no limit.
 
     Raises:
-        ValueError: it is no size, or too small for a host to get as far as saying so.
+        ValueError: it is no size, or too small for a host to say so.
     """
     size = parse_size(value)
     if 0 < size < _LEAST_MEMORY:

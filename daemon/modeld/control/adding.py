@@ -1,13 +1,12 @@
 """Add a version: copy it, open it in a host, describe, compile and check it, and let it settle.
 
 All of it happens in a folder beside the versions that no server sees. What goes wrong leaves
-nothing; what settles has been checked as `modeld verify` would.
+nothing; what settles has been loaded as a server will.
 """
 
 import asyncio
 import contextlib
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,14 +16,14 @@ from modeld.config import Settings
 from modeld.control.compilations import LIMIT_SECONDS
 from modeld.control.compiling import compile_beside
 from modeld.control.copying import Brought, bring
-from modeld.control.examining import examine
-from modeld.control.intake import Intake, Taken
+from modeld.control.examining import load_once
+from modeld.control.intake import Taken
 from modeld.control.nursery import Nursery
-from modeld.control.offline import quiet_nursery
+from modeld.control.offline import offline
 from modeld.desired.document import parse, set_active
 from modeld.desired.file import StateFile
 from modeld.domain import ModelVersion, Proof, Signature
-from modeld.errors import LoadFailed, ModeldError, WishError
+from modeld.errors import LoadFailed, WishError
 from modeld.messages import Describe, Described
 from modeld.repository import staging
 from modeld.repository.arrival import Arrival, arriving, next_version
@@ -150,21 +149,20 @@ async def _make(
 ) -> _Made:
     """Describe, compile and check a version where it arrives."""
     version = arrival.version
-    with quiet_nursery(settings) as nursery:
-        with tempfile.TemporaryDirectory(prefix="modeld-") as temporary:
-            intake = Intake(Repository(arrival.root), Path(temporary))
-            taken = await intake.take(version, (version.model,), None)
-            _warn_of_globals(taken, warn)
-            say("opening it and asking for its answers")
-            described = await _describe(settings, addition, arrival, nursery, taken)
-            _write_manifest(arrival, taken, described)
-            staging.discard(taken.staged)
+    named = (version.model,)
+    with offline(settings, Repository(arrival.root)) as tools:
+        taken = await tools.intake.take(version, named, None)
+        _warn_of_globals(taken, warn)
+        say("opening it and asking for its answers")
+        described = await _describe(settings, addition, arrival, tools.nursery, taken)
+        _write_manifest(arrival, taken, described)
+        staging.discard(taken.staged)
         made = _Made(taken, described)
         if is_native(taken.artifact.format):
             say("compiling")
-            made = await _compile(settings, made, arrival, nursery)
+            made = await _compile(settings, made, arrival, tools.nursery)
         say("checking")
-        await _check(settings, arrival)
+        await load_once(tools.loader(), version, named)
     return made
 
 
@@ -247,14 +245,6 @@ async def _compile(settings: Settings, made: _Made, arrival: Arrival, nursery: N
     except LoadFailed as error:
         return replace(made, why_native=str(error))
     return replace(made, proof=found.compiled.proof)
-
-
-async def _check(settings: Settings, arrival: Arrival) -> None:
-    """Open it once more, as a server will."""
-    versions = ((arrival.version, None),)
-    (found,) = await examine(settings, Repository(arrival.root), versions, (arrival.version.model,))
-    if found.failure:
-        raise ModeldError(found.problem)
 
 
 def _make_active(settings: Settings, version: ModelVersion) -> Path | None:

@@ -10,7 +10,9 @@ from enum import IntEnum
 
 from modeld.config import Settings
 from modeld.control.compilations import LIMIT_SECONDS
+from modeld.control.loader import Loader
 from modeld.control.offline import Offline, offline
+from modeld.control.release import LoadedRelease
 from modeld.domain import ModelVersion
 from modeld.errors import CompileFailed, LoadFailed, ModeldError, SamplesDiffer
 from modeld.repository import staging
@@ -57,6 +59,17 @@ async def examine(
         return tuple([await examiner.examine(each, named, pin) for each, pin in versions])
 
 
+async def load_once(
+    loader: Loader, version: ModelVersion, named: tuple[str, ...], pin: str | None = None
+) -> LoadedRelease:
+    """Load a version and end it; gives what it was. Raises a `ModeldError` or `OSError`."""
+    release = await loader.load(version, named, pin)
+    for host in release.hosts:
+        host.kill()
+    staging.discard(release.staged)
+    return release
+
+
 class _Examiner:
     def __init__(self, tools: Offline) -> None:
         self._trust = tools.settings.trust
@@ -70,10 +83,7 @@ class _Examiner:
         """Load a version and compare it with its compiled file."""
         started = time.perf_counter()
         try:
-            release = await self._loader.load(version, named, pin)
-            for host in release.hosts:
-                host.kill()
-            staging.discard(release.staged)
+            release = await load_once(self._loader, version, named, pin)
         except (ModeldError, OSError) as error:
             return Examined(version, failure_of(error), _said(version, error))
         seconds = time.perf_counter() - started
