@@ -85,5 +85,5 @@ def commit_rollback(tree: WorkTree, model: str, to: str, reason: str, actor: str
 def push_rollback(tree: WorkTree, commit: str) -> str:
     """Push to where the branch's commits go; gives that in words. Raises `GitError`."""
     remote = upstream_of(tree, tree.look(), "")
-    push(tree.git, remote, commit)
+    push(tree.git, remote, commit, by_name=True)
     return f"{remote.name}/{remote.branch}"

@@ -156,16 +156,16 @@ def fetch(git: Git, remote: Remote) -> str:
     return git.text("rev-parse", "--verify", remote.kept_as, seconds=LOCAL_SECONDS)
 
 
-def push(git: Git, remote: Remote, commit: str, branch: str = "") -> None:
+def push(git: Git, remote: Remote, commit: str, branch: str = "", *, by_name: bool = False) -> None:
     """Push a commit to the remote's branch, or to another one there; never forces.
 
-    It goes to the remote's address, because git writes the ref that follows the remote after a
-    push to its name; `fetch` says why that is left alone.
+    After a push to the remote's name git writes the ref that follows it, as people expect of
+    their own commands. Otherwise it goes to the address; `fetch` says why.
 
     Raises `GitConflict` where the branch has moved, `GitUnavailable` for anything else.
     """
     target = f"{commit}:refs/heads/{branch or remote.branch}"
-    address = _address_of(git, remote.name)
+    address = remote.name if by_name else _address_of(git, remote.name)
     try:
         git.run("push", "-q", "--no-verify", address, target, seconds=REMOTE_SECONDS)
     except GitUnavailable:
