@@ -21,6 +21,7 @@ def test_everything_comes_back() -> None:
         format="joblib",
         files=(FILE, FileEntry("features.py", 3, "a" * 64)),
         code=("features.py",),
+        environment="requirements.txt",
         columns=(
             InputColumn("age", type="float64"),
             InputColumn("city", nullable=True, is_text=True, type="string"),

@@ -110,6 +110,24 @@ def test_a_pickle_of_an_older_library_is_served_by_it(running: Server, environme
     assert f"scikit-learn {OLD}" in libraries
 
 
+def test_a_model_is_added_with_the_libraries_that_made_it(
+    running: Server, environment: Path, tmp_path: Path
+) -> None:
+    model, requirements = tmp_path / "old.pkl", tmp_path / "old.txt"
+    requirements.write_text(REQUIREMENTS)
+    python = str(environment / "bin" / "python")
+    subprocess.run([python, "-c", FOREST, str(model)], check=True, capture_output=True)
+
+    added = running.command("add", str(model), "added", "--environment", str(requirements))
+
+    assert added.returncode == 0, added.stderr
+    assert f"scikit-learn {OLD}" in added.stdout
+    manifest = (running.models / "added" / "model.yaml").read_text()
+    assert 'environment: "old.txt"' in manifest
+    assert "old.txt: {size: " in manifest
+    assert running.predict({"features": [3, 3]}, "?version=added").status == 200
+
+
 def test_without_its_own_environment_the_difference_is_told(
     running: Server, environment: Path
 ) -> None:

@@ -80,7 +80,7 @@ def test_libraries_of_other_versions_are_named(folder: Server, tmp_path: Path) -
     (note,) = add(folder, saved)["notes"]
 
     assert note.startswith("it was saved with scikit-learn 1.5.0 (here ")
-    assert "environment: requirements.txt" in note
+    assert "--environment FILE" in note
 
 
 def test_a_folder_of_mlserver_gives_the_file_that_it_names(folder: Server, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from modeld.cli.added_view import document_of, print_added
 from modeld.cli.options import fail, json_option, place_options, read_settings, show
 from modeld.cli.terminal import printable
 from modeld.control.adding import Addition, Say, add
+from modeld.control.environments import Environments
 from modeld.domain import DEFAULT_MODEL
 from modeld.errors import ModeldError
 from modeld.log import configure
@@ -39,6 +40,7 @@ _FILE = click.Path(path_type=Path)
     "--synthetic", is_flag=True, help="Commit made-up rows instead of those of --samples."
 )
 @click.option("--code", type=_FILE, multiple=True, help="A module or package that it needs.")
+@click.option("--environment", type=_FILE, help="Requirements of an environment of its own.")
 @click.option("--trust", multiple=True, metavar="TYPE", help="A type that a skops file may have.")
 def add_version(
     config: Path | None,
@@ -50,6 +52,7 @@ def add_version(
     target: str,
     synthetic: bool,
     code: tuple[Path, ...],
+    environment: Path | None,
     trust: tuple[str, ...],
     **flags: object,
 ) -> None:
@@ -64,8 +67,11 @@ def add_version(
     settings = read_settings(config, **flags)
     if target and samples is None:
         raise click.UsageError("--target names a column of --samples, which is not given")
-    addition = Addition(path, model, version, samples, target, code, synthetic, trust)
+    addition = Addition(path, model, version, samples, target, code, synthetic, trust, environment)
     try:
+        if environment is not None:
+            # Before anything is shown: pip shows how far it is by itself.
+            Environments(settings.environments).build(environment.read_bytes())
         with _silent_log(), _ended_as_by_ctrl_c(), _progress() as say:
             added = add(settings, addition, say, _warn)
     except (ModeldError, OSError) as error:

@@ -138,7 +138,8 @@ def _summary(found: Verified, examined: tuple[Examined, ...], *, is_static: bool
     loaded = ", ".join(str(each.version) for each in examined)
     asked = ", ".join(str(version) for version, _ in wished(found.wish))
     proven = f"{asked} asked for" if is_static else f"{loaded} loaded and proven"
-    return f"verified: {len(found.seen)} versions; {proven}"
+    count = f"{len(found.seen)} version{'' if len(found.seen) == 1 else 's'}"
+    return f"verified: {count}; {proven}"
 
 
 def _examined(each: Examined) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from modeld.config import Settings
 from modeld.control.compilations import LIMIT_SECONDS
 from modeld.control.compiling import compile_beside
-from modeld.control.copying import Brought, bring
+from modeld.control.copying import Brought, bring, copy_file
 from modeld.control.examining import load_once
 from modeld.control.intake import Taken
 from modeld.control.nursery import Nursery
@@ -46,7 +46,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """What is to be added. `version` is empty for the next free one, `samples` for no table."""
+    """What is to be added. `version` is empty for the next free one, `samples` for no table.
+
+    `environment` is a requirements file whose environment is built already.
+    """
 
     source: Path
     model: str
@@ -56,6 +59,7 @@ class Addition:
     code: tuple[Path, ...] = ()
     makes_up: bool = False
     trusted: tuple[str, ...] = ()
+    environment: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ def add(settings: Settings, addition: Addition, say: Say, warn: Say) -> Added:
         say("copying")
         brought = bring(addition.source, addition.code, arrival.folder)
         says = replace(brought.says, trusted=(*brought.says.trusted, *addition.trusted))
+        if addition.environment is not None:
+            says = replace(says, environment=copy_file(addition.environment, arrival.folder))
         if says != Manifest():
             _write(arrival, says)
         table = addition.samples or _write_rows(brought, addition, arrival)
@@ -207,6 +213,7 @@ def _write_manifest(arrival: Arrival, taken: Taken, described: Described) -> Non
         format=taken.artifact.format,
         files=taken.staged.files,
         code=before.code,
+        environment=before.environment,
         trusted=before.trusted,
         columns=tuple(
             replace(each, nullable=may_miss, type=kind) for each, may_miss, kind in columns

@@ -89,6 +89,12 @@ def copy_code(sources: Sequence[Path], into: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def copy_file(source: Path, into: Path) -> str:
+    """Copy a file beside the model; gives its name."""
+    _copy_all(source.parent, [source.name], into)
+    return source.name
+
+
 def walk(folder: Path) -> list[str]:
     """Name all files in a folder and below by their paths in it, in order."""
     found = sorted(_walk(folder, ""))

@@ -62,7 +62,7 @@ class Environments:
     def build(self, requirements: bytes) -> Built:
         """Build the environment of a requirements file's content, unless it is there.
 
-        What pip has to say goes where this process writes. Raises `LoadFailed` with what is
+        What pip has to say goes to standard error. Raises `LoadFailed` with what is
         wrong, and `OSError`.
         """
         _check(requirements)
@@ -105,7 +105,8 @@ def _install(folder: Path, requirements: bytes) -> None:
 
 
 def _run(what: str, command: list[str]) -> None:
-    done = subprocess.run(command, check=False, env=child_environment(is_host=True, is_alone=True))
+    environment = child_environment(is_host=True, is_alone=True)
+    done = subprocess.run(command, check=False, env=environment, stdout=sys.stderr)
     if done.returncode:
         raise LoadFailed(f"{what} failed with exit code {done.returncode}; see above")
 

@@ -100,8 +100,8 @@ def _other_libraries(requirements: Path) -> tuple[str, ...]:
     if not differing:
         return ()
     return (
-        f"it was saved with {', '.join(differing)}; to run it with those, put requirements.txt "
-        "beside it and write environment: requirements.txt into model.yaml",
+        f"it was saved with {', '.join(differing)}; to run it with those, list them in a file, and "
+        "add it with --environment FILE",
     )
 
 

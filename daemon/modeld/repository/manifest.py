@@ -198,11 +198,11 @@ def _check_path(entry: Entry, path: str) -> None:
 
 
 def _check_paths(top: Entry, manifest: Manifest) -> None:
-    """Refuse a path that plays two parts; code alone may be listed with its digest as well."""
-    others = (manifest.environment, manifest.samples)
-    files = [entry.path for entry in manifest.files if entry.path not in manifest.code]
+    """Refuse a path that plays two parts; all but samples may be listed with a digest as well."""
+    run = (*manifest.code, manifest.environment)
+    files = [entry.path for entry in manifest.files if entry.path not in run]
     seen: set[str] = set()
-    for path in filter(None, (*files, *manifest.code, *others)):
+    for path in filter(None, (*files, *run, manifest.samples)):
         if path in seen:
             raise top.refuse(f"{path} is named twice among files, code, environment and samples")
         seen.add(path)

@@ -57,6 +57,7 @@ def _entries(manifest: Manifest) -> dict[str, Any]:
         "format": manifest.format,
         "files": {each.path: _file(each) for each in manifest.files},
         "code": list(map(_Text, manifest.code)),
+        "environment": _Text(manifest.environment),
         "trusted": list(map(_Text, manifest.trusted)),
         "inputs": _inputs(manifest),
         **({"rank": manifest.rank} if manifest.rank >= 0 and not manifest.columns else {}),
