@@ -238,12 +238,17 @@ class Server:
     def family(self) -> list[int]:
         """All processes of this server, itself included."""
         assert self.process is not None
-        children = parents_of_all()
-        found, new = [self.process.pid], [self.process.pid]
-        while new:
-            new = [pid for pid, parent in children.items() if parent in new]
-            found += new
-        return found
+        return family_of(self.process.pid)
+
+
+def family_of(pid: int) -> list[int]:
+    """Give a process and all that it started, as far as their parents live."""
+    parents = parents_of_all()
+    found, new = [pid], [pid]
+    while new:
+        new = [child for child, parent in parents.items() if parent in new]
+        found += new
+    return found
 
 
 def parents_of_all() -> dict[int, int]:

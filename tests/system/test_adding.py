@@ -29,9 +29,9 @@ from tests.support.server import (
     Server,
     cared_for,
     eventually,
+    family_of,
     is_alive,
     make_server,
-    parents_of_all,
 )
 from tests.support.versions import write_code, write_model, write_onnx
 
@@ -499,7 +499,7 @@ def test_one_that_is_interrupted_leaves_nothing(
         command, cwd=folder.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     eventually(marker.exists, "a host that has opened the model")
-    family = descendants(process.pid)
+    family = family_of(process.pid)
 
     os.kill(process.pid, name)
 
@@ -509,15 +509,6 @@ def test_one_that_is_interrupted_leaves_nothing(
         # What nobody could clean up is no version, and goes with the next one.
         add(folder, work, *write_graph(work))
     assert not list(folder.models.glob(".*"))
-
-
-def descendants(pid: int) -> list[int]:
-    parents = parents_of_all()
-    found, new = [pid], [pid]
-    while new:
-        new = [child for child, parent in parents.items() if parent in new]
-        found += new
-    return found
 
 
 def test_a_model_that_hangs_is_given_up(folder: Server, work: Path) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tests.support.server import Server, eventually, is_alive, make_server, parents_of_all
+from tests.support.server import Server, eventually, family_of, is_alive, make_server
 from tests.support.terminals import Terminal
 from tests.support.versions import write_model, write_onnx, write_pickle
 
@@ -127,16 +127,7 @@ def test_a_model_of_scikit_learn_answers_every_format(
     np.testing.assert_allclose(found.probability_yes, model.predict_proba(frame)[:, 1])
 
 
-def family_of(pid: int) -> list[int]:
-    children = parents_of_all()
-    found, new = [pid], [pid]
-    while new:
-        new = [child for child, parent in children.items() if parent in new]
-        found += new
-    return found
-
-
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_who_interrupts_it_finds_no_file_and_no_process(signal_number: int, tmp_path: Path) -> None:
     folder = make_server(tmp_path / "repository", versions=())
     marker = folder.folder / "began"
@@ -164,7 +155,7 @@ def test_who_interrupts_it_finds_no_file_and_no_process(signal_number: int, tmp_
 
     assert len(family) > 2
     eventually(lambda: not any(map(is_alive, family)), "no process left")
-    if signal_number == signal.SIGINT:
+    if signal_number != signal.SIGKILL:
         assert (process.returncode, said) == (130, "\n")
         assert not list(scratch.iterdir())
         assert sorted(path.name for path in folder.folder.glob("*.*")) == [".git", "t.csv"]

@@ -6,7 +6,6 @@ answers, which rows will stay in git's history, and the commands to type next.
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.console import Console
 
 from modeld.cli.added_view import document_of, print_added
 from modeld.cli.options import fail, json_option, place_options, read_settings, show
-from modeld.cli.terminal import printable
+from modeld.cli.terminal import ended_as_by_ctrl_c, printable
 from modeld.control.adding import Addition, Say, add
 from modeld.control.environments import Environments
 from modeld.domain import DEFAULT_MODEL
@@ -72,7 +71,7 @@ def add_version(
         if environment is not None:
             # Before anything is shown: pip shows how far it is by itself.
             Environments(settings.environments).build(environment.read_bytes())
-        with _silent_log(), _ended_as_by_ctrl_c(), _progress() as say:
+        with _silent_log(), ended_as_by_ctrl_c(), _progress() as say:
             added = add(settings, addition, say, _warn)
     except (ModeldError, OSError) as error:
         fail(f"{path} is not added: {printable(_text(error))}", _REFUSED)
@@ -110,15 +109,3 @@ def _progress() -> Iterator[Say]:
         return
     with where.status("starting") as status:
         yield lambda text: status.update(f"{text} …")
-
-
-@contextlib.contextmanager
-def _ended_as_by_ctrl_c() -> Iterator[None]:
-    """Clean up after SIGTERM and a closed terminal as after Ctrl-C."""
-    names = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(name, signal.default_int_handler) for name in names]
-    try:
-        yield
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)

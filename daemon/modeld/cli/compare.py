@@ -13,7 +13,7 @@ import click
 from modeld.cli.compared import as_markdown, as_text
 from modeld.cli.options import fail, json_option, place_options, read_settings, show, version_named
 from modeld.cli.progress import progress
-from modeld.cli.terminal import printable
+from modeld.cli.terminal import ended_as_by_ctrl_c, printable
 from modeld.config import Settings
 from modeld.control.choosing import Wanted
 from modeld.control.scoring import PART_SECONDS, OpenedVersion, opened
@@ -66,6 +66,7 @@ class Table(NamedTuple):
 @click.option("--model", default=DEFAULT_MODEL, help="Which model, where there are several.")
 @click.option("--limit", type=click.IntRange(1), help="Only so many rows, the first ones.")
 @click.option("--markdown", is_flag=True, help="Print for a review.")
+@ended_as_by_ctrl_c()
 def compare(
     config: Path | None,
     as_json: bool,

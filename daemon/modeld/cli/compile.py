@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from modeld.cli.options import fail, json_option, place_options, read_settings, show
+from modeld.cli.terminal import ended_as_by_ctrl_c
 from modeld.config import Settings
 from modeld.control.compiling import CompiledBeside, compile_beside
 from modeld.control.offline import quiet_nursery
@@ -23,6 +24,7 @@ _REFUSED = 1
 @json_option
 @click.argument("version")
 @click.option("--model", default=DEFAULT_MODEL, help="Which model, where there are several.")
+@ended_as_by_ctrl_c()
 def compile_version(
     config: Path | None, as_json: bool, version: str, model: str, **flags: object
 ) -> None:

@@ -17,7 +17,7 @@ import click
 
 from modeld.cli.options import fail, place_options, read_settings, version_named
 from modeld.cli.progress import progress
-from modeld.cli.terminal import printable
+from modeld.cli.terminal import ended_as_by_ctrl_c, printable
 from modeld.config import Settings
 from modeld.control.choosing import Wanted, version_live_at, wished_version
 from modeld.control.scoring import PART_SECONDS, opened
@@ -40,6 +40,7 @@ _FORMS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "par
     "--output", type=click.Path(path_type=Path), help="A .csv, .jsonl or .parquet; else CSV here."
 )
 @click.option("--proba", is_flag=True, help="Add a column of probabilities for each class.")
+@ended_as_by_ctrl_c()
 def predict(
     config: Path | None,
     file: Path,

@@ -3,7 +3,10 @@
 Names, reasons and messages are anybody's words. What is piped stays plain text, for scripts.
 """
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.text import Text
@@ -39,3 +42,15 @@ def bullet(where: Console) -> str:
 def is_utf8(where: Console) -> bool:
     """Tell whether a terminal takes more than ASCII."""
     return where.encoding.lower().replace("-", "").startswith("utf")
+
+
+@contextlib.contextmanager
+def ended_as_by_ctrl_c() -> Iterator[None]:
+    """Clean up after SIGTERM and a closed terminal as after Ctrl-C."""
+    names = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(name, signal.default_int_handler) for name in names]
+    try:
+        yield
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)

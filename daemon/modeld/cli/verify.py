@@ -13,7 +13,7 @@ from rich.table import Table
 
 from modeld.cli.options import fail, json_option, place_options, read_settings, show, version_named
 from modeld.cli.review import review
-from modeld.cli.terminal import cell, console, printable
+from modeld.cli.terminal import cell, console, ended_as_by_ctrl_c, printable
 from modeld.config import Settings
 from modeld.control.against import Against, LiveChange, hold_against
 from modeld.control.comparing import comparison_document
@@ -32,6 +32,7 @@ from modeld.repository.versions import Repository
 @click.option("--static", is_flag=True, help="Load nothing; Git LFS pointers will do.")
 @click.option("--against", metavar="REF", help="Compare with a commit: no version may change.")
 @click.option("--markdown", is_flag=True, help="Print for the summary of a review.")
+@ended_as_by_ctrl_c()
 def verify(
     config: Path | None,
     as_json: bool,
