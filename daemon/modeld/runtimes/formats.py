@@ -31,6 +31,10 @@ _CONFIG = "config.json"
 
 _ENDINGS = {"pickle": ".pkl", "joblib": ".joblib", "skops": ".skops", "onnx": ".onnx"}
 
+_OTHERWISE = {
+    "onnx": "is not an ONNX model",
+    "skops": "is not a skops file, which is a zip archive",
+}
 _PICKLES = ("pickle", "joblib")
 _NATIVE = (*_PICKLES, "skops")
 
@@ -137,22 +141,14 @@ def _detect_weights(
 
 
 def _format_of(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(16)
-    named = SUFFIXES[path.suffix]
-    if named == "onnx":
-        # The first field of an ONNX model is its IR version, a small number.
-        if head[:1] == b"\x08" and len(head) > 1 and 1 <= head[1] <= 64:
-            return "onnx"
-        raise UnknownFormat(f"{path.name} is not an ONNX model")
-    if named == "skops":
-        if head.startswith(_ZIP):
-            return "skops"
-        raise UnknownFormat(f"{path.name} is not a skops file, which is a zip archive")
-    if head[:1] == b"\x80" and len(head) > 1 and 2 <= head[1] <= 5:
-        return named
-    if any(head.startswith(magic) for magic in _COMPRESSED):
-        return "joblib"
+    """Tell a file's format by its first bytes and, of pickles, by what their maker calls them."""
+    named, kind = SUFFIXES[path.suffix], _kind_of(path)
+    if named in _OTHERWISE:
+        if kind == named:
+            return kind
+        raise UnknownFormat(f"{path.name} {_OTHERWISE[named]}")
+    if kind in _PICKLES:
+        return named if kind == "pickle" else kind
     raise UnknownFormat(
         f"{path.name} is no pickle of protocol 2 to 5 and no compressed joblib file"
     )
@@ -163,26 +159,29 @@ def name_of(path: Path) -> str:
 
     A pickle keeps the ending of those who call it joblib, as only they know.
     """
-    with path.open("rb") as file:
-        kind = _kind_of(file.read(16), path)
+    kind = _kind_of(path)
+    if not kind:
+        raise UnknownFormat(
+            f"{path} is no model: neither a pickle of protocol 2 to 5, nor a joblib file, nor a "
+            "skops file, nor ONNX"
+        )
     suffix = path.suffix.lower()
-    is_kept = SUFFIXES.get(suffix) in (("pickle", "joblib") if executes_code(kind) else (kind,))
+    is_kept = SUFFIXES.get(suffix) in (_PICKLES if executes_code(kind) else (kind,))
     return f"model{suffix if is_kept else _ENDINGS[kind]}"
 
 
-def _kind_of(head: bytes, path: Path) -> str:
+def _kind_of(path: Path) -> str:
+    """Look at the first bytes; empty for none that is known. A bare pickle may be joblib's."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    # The first field of an ONNX model is its IR version, a small number.
     if head[:1] == b"\x08" and len(head) > 1 and 1 <= head[1] <= 64:
         return "onnx"
     if head[:1] == b"\x80" and len(head) > 1 and 2 <= head[1] <= 5:
         return "pickle"
     if head.startswith(_ZIP):
         return "skops"
-    if any(head.startswith(magic) for magic in _COMPRESSED):
-        return "joblib"
-    raise UnknownFormat(
-        f"{path} is no model: neither a pickle of protocol 2 to 5, nor a joblib file, nor a skops "
-        "file, nor ONNX"
-    )
+    return "joblib" if any(map(head.startswith, _COMPRESSED)) else ""
 
 
 def open_model(artifact: Artifact) -> "Model":
