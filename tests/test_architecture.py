@@ -80,6 +80,10 @@ WITH_ITS_LIBRARY = {
     "runtimes.onnx": ("onnxruntime",),
     "runtimes.compiled": ("onnxruntime",),
     "compiler.tree_converters": ("onnx", "skl2onnx", "sklearn"),
+    "compiler.encoders": ("onnx", "skl2onnx", "sklearn"),
+    "compiler.column_parser": ("skl2onnx",),
+    "compiler.tensors": ("skl2onnx",),
+    "compiler.writer": ("onnx",),
 }
 
 ENVIRONMENT = {f"os.{name}" for name in ("environ", "environb", "getenv", "getenvb", "putenv")}

@@ -157,8 +157,8 @@ def test_a_plain_conversion_of_a_forest_on_a_grid_is_refused(tmp_path: Path) -> 
     """Without the casts many labels are wrong: what scikit-learn compares are floats."""
     native = opened(tmp_path, forest(100).fit(GRID, halves(GRID)))
     signature = native.signature
-    expected = expect(native, probe(native.estimator, signature, None), lambda: False)
-    graph = convert(native.estimator, signature.width, "double")
+    expected = expect(native, probe(native, None), lambda: False)
+    graph = convert(native.estimator, signature, "double")
     written = finish(graph, expected.answers.predictions, signature.classes, has_probabilities=True)
 
     with pytest.raises(CompileFailed, match="differ"):
@@ -191,7 +191,7 @@ def _tampered(model: bytes, change: Any) -> bytes:
 def test_the_proof_notices(tmp_path: Path, attribute: str, change: Any) -> None:
     native = opened(tmp_path, forest(10).fit(GRID, halves(GRID)))
     compiled = compile_model(native, None)
-    expected = expect(native, probe(native.estimator, native.signature, None), lambda: False)
+    expected = expect(native, probe(native, None), lambda: False)
     prove(OnnxModel(compiled.model), expected, has_labels=True)
 
     wrong = _tampered(compiled.model, (attribute, change))
@@ -216,7 +216,7 @@ def test_golden_samples_are_among_the_rows(tmp_path: Path) -> None:
     native = opened(tmp_path, forest(5).fit(GRID, halves(GRID)))
     golden = np.array([[1.0, 2.0, 3.0, 4.0], [0.1, 0.2, 0.3, 0.4]])
 
-    rows = probe(native.estimator, native.signature, golden)
+    rows = probe(native, golden)
 
     assert rows[:2].tolist() == golden.tolist()
     assert compile_model(native, Samples(golden.tolist(), [0, 0])).rows >= 1000
@@ -232,5 +232,5 @@ def test_a_model_of_texts_is_not_compiled(tmp_path: Path) -> None:
     native = opened(tmp_path, LinearRegression().fit(SMOOTH, SMOOTH[:, 0]))
     native.signature = replace(native.signature, rank=0)
 
-    with pytest.raises(CompileFailed, match="rows of numbers"):
+    with pytest.raises(CompileFailed, match="rows of numbers and texts"):
         compile_model(native, None)

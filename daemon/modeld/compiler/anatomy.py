@@ -11,15 +11,49 @@ import numpy as np
 
 from modeld.compiler import ensembles, histogram
 from modeld.compiler.forest import EQUAL, Nodes
+from modeld.runtimes.columns import places
 from modeld.runtimes.model import Array
 
 
 def steps_of(estimator: Any) -> list[Any]:
-    """The steps of a pipeline that do something, in order."""
+    """The steps of a pipeline that do something, in order, those of pipelines in it as well."""
     steps = getattr(estimator, "steps", None)
     if not isinstance(steps, list) or not hasattr(estimator, "named_steps"):
         return []
-    return [step for _, step in steps if step is not None and step != "passthrough"]
+    found = []
+    for _, step in steps:
+        if step is not None and not isinstance(step, str):
+            found += steps_of(step) or [step]
+    return found
+
+
+def columns_behind(estimator: Any, columns: Array) -> Array:
+    """Say which column is given on as it is, for each that comes out; -1 where none is.
+
+    `columns` says it of what goes in. Gaps may be filled.
+    """
+    for step in steps_of(estimator):
+        columns = columns_behind(step, columns)
+    if steps_of(estimator) or _gives_on(estimator, len(columns)):
+        return columns
+    outputs = getattr(estimator, "output_indices_", None)
+    if outputs is None:
+        return np.array([], np.int64)
+    found = np.full(max((each.stop for each in outputs.values()), default=0), -1)
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    for name, part, chosen in estimator.transformers_:
+        at = np.array(places(chosen, len(columns), names), np.int64)
+        made = columns_behind(part, columns[at])
+        if len(made) == len(found[outputs.get(name, slice(0, 0))]):
+            found[outputs[name]] = made
+    return found
+
+
+def _gives_on(estimator: Any, width: int) -> bool:
+    if isinstance(estimator, str):
+        return estimator == "passthrough"
+    is_identity = getattr(estimator, "func", estimator) is None
+    return is_identity or len(getattr(estimator, "statistics_", ())) == width
 
 
 def columns_of(estimator: Any, width: int) -> Iterator[tuple[Any, Array]]:
@@ -29,16 +63,7 @@ def columns_of(estimator: Any, width: int) -> Iterator[tuple[Any, Array]]:
     names = list(getattr(estimator, "feature_names_in_", ()))
     for _, part, columns in estimator.transformers_:
         if not isinstance(part, str):
-            yield part, places(columns, width, names)
-
-
-def places(columns: Any, width: int, names: list[str]) -> Array:
-    """Columns however they were named, as numbers."""
-    if isinstance(columns, str):
-        columns = [columns]
-    if isinstance(columns, list) and columns and isinstance(columns[0], str):
-        return np.array([names.index(name) for name in columns])
-    return np.atleast_1d(np.arange(width)[columns])
+            yield part, np.array(places(columns, width, names), np.int64)
 
 
 def members(estimator: Any, width: int) -> Iterator[tuple[Any, Array]]:

@@ -6,17 +6,19 @@ passing is no misfortune: the native model goes on serving, and the reason is sh
 
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modeld.compiler.convert import WAYS, convert
-from modeld.compiler.graph import finish, has_exact_trees
+from modeld.compiler.graph import finish, has_endless_thresholds, has_exact_trees
 from modeld.compiler.probes import probe
 from modeld.compiler.proof import Expected, expect, prove
+from modeld.compiler.sureness import check_each_is_answered
 from modeld.domain import Proof
 from modeld.errors import CompileFailed, LoadFailed
 from modeld.runtimes.golden import Samples, to_rows
-from modeld.runtimes.model import Model
+from modeld.runtimes.model import Model, Rows
 from modeld.runtimes.native import NativeModel
 
 if TYPE_CHECKING:
@@ -45,18 +47,20 @@ class Compiled:
 def compile_model(model: NativeModel, samples: Samples | None) -> Compiled:
     """Make an ONNX model with equal answers; raises `CompileFailed` with the reason."""
     if model.signature.rank != 1 or not model.signature.width:
-        raise CompileFailed("only models that take rows of numbers are compiled")
-    graphs, unconverted = _graphs(model)
-    if not graphs:
-        raise unconverted[0]
-    expected = _expected(model, samples)
-    unequal = []
-    for way, graph in graphs:
+        raise CompileFailed("only models of rows of numbers and texts are compiled")
+    golden = None if samples is None else to_rows(model.signature, samples.inputs)
+    expected: Expected | None = None
+    reasons: list[CompileFailed] = []
+    unequal: list[CompileFailed] = []
+    for way, graph in _graphs(model, reasons):
+        if model.takes_frames and expected is None:
+            check_each_is_answered(model, golden)
+        expected = expected or _expected(model, golden)
         try:
             return _prove(model, way, graph, expected)
         except CompileFailed as error:
             unequal.append(error)
-    raise unequal[0]
+    raise [*unequal, *reasons][0]
 
 
 def prove_compiled(model: Model, candidate: "CompiledModel", samples: Samples | None) -> Proof:
@@ -66,32 +70,38 @@ def prove_compiled(model: Model, candidate: "CompiledModel", samples: Samples | 
     """
     if not isinstance(model, NativeModel):
         raise CompileFailed("only a version in a native format has a compiled file")
-    expected = _expected(model, samples)
+    golden = None if samples is None else to_rows(model.signature, samples.inputs)
+    expected = _expected(model, golden)
     greatest = prove(candidate, expected, has_labels=bool(model.signature.classes))
     return Proof(candidate.proof.way, len(expected.rows), greatest)
 
 
-def _graphs(model: NativeModel) -> tuple[list[tuple[str, Any]], list[CompileFailed]]:
-    """Convert in every way that there is; a way that changes nothing counts as the plainer."""
-    found: list[tuple[str, Any]] = []
-    reasons = []
+def _graphs(model: NativeModel, reasons: list[CompileFailed]) -> Iterator[tuple[str, Any]]:
+    """Convert in every way that there is; a way that changes nothing counts as the plainer.
+
+    What cannot be converted goes to `reasons`.
+    """
+    has_plain = False
     for way in WAYS:
-        if way == "double" and any(name == "double" for name, _ in found):
+        if way == "double" and has_plain:
             continue
         try:
-            graph = convert(model.estimator, model.signature.width, way)
+            graph = convert(model.estimator, model.signature, way)
         except CompileFailed as error:
             reasons.append(error)
             continue
-        found.append(("double" if way == "casts" and not has_exact_trees(graph) else way, graph))
-    return found, reasons
+        is_plain = way == "casts" and not has_exact_trees(graph)
+        has_plain = has_plain or is_plain
+        yield ("double" if is_plain else way), graph
+        if has_endless_thresholds(graph):
+            # skl2onnx's own converters never come back from one.
+            return
 
 
-def _expected(model: NativeModel, samples: Samples | None) -> Expected:
-    golden = None if samples is None else to_rows(model.signature, samples.inputs)
+def _expected(model: NativeModel, golden: Rows | None) -> Expected:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = probe(model.estimator, model.signature, golden)
+        rows = probe(model, golden)
         end = time.perf_counter() + _NATIVE_SECONDS
         expected = expect(model, rows, lambda: time.perf_counter() > end)
     if len(expected.rows) < _ENOUGH:

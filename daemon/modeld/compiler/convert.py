@@ -2,6 +2,7 @@
 
 Three ways, from the most faithful to the plainest: `casts` takes doubles and has our own
 converters for trees, `double` takes doubles with skl2onnx's own, `float` takes floats.
+Encoders and imputers are our own in all of them.
 """
 
 import contextlib
@@ -12,19 +13,22 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from modeld.domain import Signature
 from modeld.errors import CompileFailed
 
 WAYS = ("casts", "double", "float")
+
+_SEARCHES = ("GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV")
 
 # What onnxruntime and skl2onnx of the oldest versions that are allowed know alike.
 _OPSETS = {"": 18, "ai.onnx.ml": 3}
 
 
-def convert(estimator: Any, width: int, way: str) -> Any:
-    """Convert a fitted estimator that takes rows of `width` numbers; raises `CompileFailed`."""
+def convert(estimator: Any, signature: Signature, way: str) -> Any:
+    """Convert a fitted estimator that takes rows of columns; raises `CompileFailed`."""
     try:
         with _quiet():
-            return _convert(estimator, width, way)
+            return _convert(estimator, signature, way)
     except CompileFailed:
         raise
     except ImportError as error:
@@ -34,28 +38,47 @@ def convert(estimator: Any, width: int, way: str) -> Any:
         raise CompileFailed(_why(error, estimator)) from error
 
 
-def _convert(estimator: Any, width: int, way: str) -> Any:
-    from skl2onnx import convert_sklearn
+def _convert(estimator: Any, signature: Signature, way: str) -> Any:
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+    from sklearn.compose import ColumnTransformer
+
+    from modeld.compiler.column_parser import ColumnParser
+    from modeld.compiler.tensors import tensors_of
 
     kind = FloatTensorType if way == "float" else DoubleTensorType
-    options: dict[Any, Any] = {}
-    if way == "casts":
-        from modeld.compiler.tree_converters import CONVERTERS, SHAPES
+    tensors = tensors_of(signature)
+    parser = ColumnParser(tensors.sources, signature.columns, kind)
+    found: dict[str, Any] = {
+        "name": "model",
+        "initial_types": tensors.types(kind),
+        "target_opset": _OPSETS,
+        "custom_parsers": {ColumnTransformer: parser},
+        **_converters(way, kind),
+    }
+    model = _converted(_without_transform(_answering(estimator)), found)
+    if signature.is_mixed and not parser.was_asked:
+        raise CompileFailed("its texts go into something else than a ColumnTransformer")
+    tensors.mark(model)
+    return model
 
-        options = {"custom_conversion_functions": CONVERTERS, "custom_shape_calculators": SHAPES}
-    estimator = _without_transform(_answering(estimator))
+
+def _converters(way: str, kind: Any) -> dict[str, Any]:
+    from modeld.compiler import encoders, tree_converters
+
+    functions, shapes = encoders.converters(kind)
+    if way == "casts":
+        functions |= tree_converters.CONVERTERS
+        shapes |= tree_converters.SHAPES
+    return {"custom_conversion_functions": functions, "custom_shape_calculators": shapes}
+
+
+def _converted(estimator: Any, found: dict[str, Any]) -> Any:
+    from skl2onnx import convert_sklearn
+
     for wanted in _options(estimator):
         # A converter that does not know an option raises a NameError.
         with contextlib.suppress(NameError):
-            return convert_sklearn(
-                estimator,
-                name="model",
-                initial_types=[("rows", kind([None, width]))],
-                target_opset=_OPSETS,
-                options=wanted,
-                **options,
-            )
+            return convert_sklearn(estimator, options=wanted, **found)
     raise CompileFailed(f"no options suit {type(estimator).__name__}")
 
 
@@ -67,14 +90,22 @@ def _options(estimator: Any) -> list[dict[Any, Any] | None]:
     if not hasattr(estimator, "classes_"):
         return [None]
     plain, raw = {"zipmap": False}, {"raw_scores": True}
-    last = getattr(estimator, "steps", [(None, estimator)])[-1][1]
+    last = _last(estimator)
     by_scores = [] if hasattr(estimator, "predict_proba") else [{**plain, **raw}, raw]
     return [*({id(last): options} for options in by_scores), plain, None]
+
+
+def _last(estimator: Any) -> Any:
+    while getattr(estimator, "steps", None):
+        estimator = estimator.steps[-1][1]
+    return estimator
 
 
 def _answering(estimator: Any) -> Any:
     """Give the model that answers for one which only trains it, or changes nothing."""
     kind = type(estimator).__name__
+    if kind in _SEARCHES and hasattr(estimator, "best_estimator_"):
+        return _answering(estimator.best_estimator_)
     if kind == "SelfTrainingClassifier":
         return estimator.estimator_
     if kind == "TransformedTargetRegressor":

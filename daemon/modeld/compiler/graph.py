@@ -38,6 +38,18 @@ def has_exact_trees(model: Any) -> bool:
     return any(node.op_type == "TreeEnsemble" for node in model.graph.node)
 
 
+def has_endless_thresholds(model: Any) -> bool:
+    """Tell whether such trees ask whether a value is missing, and nothing else of it."""
+    from onnx import numpy_helper
+
+    return any(
+        np.isinf(numpy_helper.to_array(attribute.t)).any()
+        for node in model.graph.node
+        for attribute in node.attribute
+        if attribute.name == "nodes_splits"
+    )
+
+
 def _set_versions(model: Any) -> None:
     """Name each domain once, with the version that the operators need."""
     versions: dict[str, int] = {}

@@ -5,42 +5,77 @@ a float cannot hold; whole numbers, zeros, great numbers; missing values where t
 them; and rows exactly where the model changes its mind. The same model gets the same rows.
 """
 
-from typing import Any
-
 import numpy as np
 
 from modeld.compiler.around import rows_around
+from modeld.compiler.coding import Coding
 from modeld.compiler.ranges import Ranges, find_ranges
 from modeld.domain import Signature
-from modeld.runtimes.model import Array
+from modeld.runtimes.model import Array, Rows
+from modeld.runtimes.native import NativeModel
+from modeld.runtimes.number_types import whole_range
 
 _SPREAD, _GRID, _WHOLE, _GREAT, _MISSING = 1000, 400, 200, 60, 200
 _MOST_AROUND = 24_000
 _BEYOND = 0.1
 
 
-def probe(estimator: Any, signature: Signature, golden: Array | None) -> Array:
+def probe(model: NativeModel, golden: Rows | None) -> Rows:
     """Make the rows, the most telling first; the rest is shuffled, so that any part is fair."""
     random = np.random.default_rng(0)
-    ranges = find_ranges(estimator, signature.width)
-    if golden is not None:
-        everywhere = np.arange(signature.width)
-        ranges.include(everywhere, *_extremes(golden))
-    spread = _spread(ranges, _SPREAD, random)
-    rows = [
-        spread,
+    coding = Coding(model, golden)
+    ranges, spread = _base(model, coding, golden, random)
+    signature = model.signature
+    plain = [
         np.rint(_spread(ranges, _GRID, random) * 10) * 0.1,
         np.rint(_spread(ranges, _WHOLE, random)),
         _great(signature, ranges, random),
         *_missing(signature, ranges, random),
-        *rows_around(estimator, spread, _MOST_AROUND),
     ]
-    made = np.concatenate(rows)
+    for rows in plain:
+        coding.choose(rows, random)
+    around = rows_around(
+        model.estimator, spread, _MOST_AROUND, coding if model.takes_frames else None
+    )
+    made = np.concatenate([spread, *plain, *coding.each(spread), *around])
     limit = np.finfo(np.float32).max if signature.precision == 32 else np.finfo(np.float64).max
     made = made[~(np.abs(made) > limit).any(axis=1)]
     _choose(made, ranges, random)
-    made = made[random.permutation(len(made))]
-    return made if golden is None else np.concatenate([golden, made])
+    _fit(made, signature)
+    rows = coding.rows(made[random.permutation(len(made))])
+    return rows if golden is None else np.concatenate([golden, rows])
+
+
+def ordinary(model: NativeModel, golden: Rows | None) -> Rows:
+    """Make rows that any client may send: over the range, with every text, with gaps."""
+    random = np.random.default_rng(1)
+    coding = Coding(model, golden)
+    ranges, spread = _base(model, coding, golden, random)
+    gaps = _missing(model.signature, ranges, random)
+    for rows in gaps:
+        coding.choose(rows, random)
+    made = np.concatenate([spread, *gaps, *coding.each(spread)])
+    _fit(made, model.signature)
+    return coding.rows(made)
+
+
+def _base(
+    model: NativeModel, coding: Coding, golden: Rows | None, random: np.random.Generator
+) -> tuple[Ranges, Array]:
+    width = model.signature.width
+    ranges = find_ranges(model.estimator, width)
+    if golden is not None:
+        ranges.include(np.arange(width), *_extremes(coding.codes(golden)))
+    spread = _spread(ranges, _SPREAD, random)
+    coding.choose(spread, random)
+    return ranges, spread
+
+
+def _fit(rows: Array, signature: Signature) -> None:
+    """Make whole numbers where a column takes nothing else."""
+    for place, column in enumerate(signature.columns):
+        if column.is_used and not column.is_plain and not column.is_text:
+            rows[:, place] = np.clip(np.rint(rows[:, place]), *whole_range(column.type))
 
 
 def _extremes(golden: Array) -> tuple[Array, Array]:

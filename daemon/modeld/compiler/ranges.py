@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from modeld.compiler.anatomy import columns_of, members, steps_of, thresholds
+from modeld.compiler.anatomy import columns_behind, columns_of, members, steps_of, thresholds
 from modeld.runtimes.model import Array
 
 _UNKNOWN = 3.0
@@ -27,7 +27,9 @@ class Ranges:
     choices: dict[int, Array] = field(default_factory=dict)
 
     def include(self, columns: Array, low: Array, high: Array) -> None:
-        """Widen some columns."""
+        """Widen some columns; -1 stands for none."""
+        known = columns >= 0
+        columns, low, high = columns[known], low[known], high[known]
         self.low[columns] = np.fmin(self.low[columns], low)
         self.high[columns] = np.fmax(self.high[columns], high)
 
@@ -49,19 +51,26 @@ def _look(estimator: Any, columns: Array, ranges: Ranges) -> None:
     if steps:
         for step in steps:
             _look(step, columns, ranges)
-            # What fills gaps leaves the columns where they were, and knows no ranges.
-            if len(getattr(step, "statistics_", ())) != len(columns):
+            columns = columns_behind(step, columns)
+            if not (columns >= 0).any():
                 return
         return
     for part, places in columns_of(estimator, len(columns)):
         _look(part, columns[places], ranges)
     for low, high in _own(estimator, len(columns)):
         ranges.include(columns, low, high)
-    for place, values in enumerate(_categories(estimator, len(columns))):
-        ranges.choices[int(columns[place])] = values
-        ranges.include(columns[[place]], values.min(initial=np.inf), values.max(initial=-np.inf))
+    _look_at_categories(estimator, columns, ranges)
     for member, places in members(estimator, len(columns)):
         _look(member, columns[places], ranges)
+
+
+def _look_at_categories(estimator: Any, columns: Array, ranges: Ranges) -> None:
+    for column, values in zip(columns, _categories(estimator, len(columns)), strict=False):
+        if column < 0 or values is None:
+            continue
+        ranges.choices[int(column)] = values
+        if len(values):
+            ranges.include(np.array([column]), np.sort(values)[:1], np.sort(values)[-1:])
 
 
 def _own(estimator: Any, width: int) -> Iterator[tuple[Array, Array]]:
@@ -107,12 +116,19 @@ def _cut_ranges(estimator: Any, width: int) -> Iterator[tuple[Array, Array]]:
     yield low, high
 
 
-def _categories(estimator: Any, width: int) -> list[Array]:
+def _categories(estimator: Any, width: int) -> list[Array | None]:
+    """Give the numbers that each column has had; `None` for one of texts."""
     found = getattr(estimator, "categories_", None)
     if not isinstance(found, list) or len(found) != width:
         return []
+    return [_finite(values) for values in found]
+
+
+def _finite(values: Any) -> Array | None:
+    if any(isinstance(each, str) for each in values):
+        return None
     try:
-        arrays = [np.asarray(values, dtype=np.float64) for values in found]
+        numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        return []
-    return [values[np.isfinite(values)] for values in arrays]
+        return None
+    return numbers[np.isfinite(numbers)]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from skl2onnx.common.data_types import DoubleTensorType
 from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
@@ -23,43 +23,18 @@ from sklearn import ensemble, tree
 
 from modeld.compiler import ensembles
 from modeld.compiler.forest import Tree, attributes
+from modeld.compiler.writer import Writer
 from modeld.runtimes.model import Array
 
-# skl2onnx 1.20 refuses to name version 5, in which `TreeEnsemble` came; `graph` names it after.
-_VERSION = 3
 
-
-class _Writer:
-    """Adds nodes and constants to what skl2onnx is building."""
+class _Writer(Writer):
+    """Writes the trees of a model."""
 
     def __init__(self, scope: Any, operator: Any, container: Any) -> None:
-        self._scope = scope
-        self._container = container
-        self.model = operator.raw_operator
-        self.input = operator.inputs[0].full_name
-        self.outputs = [output.full_name for output in operator.outputs]
+        super().__init__(scope, operator, container)
+        self.input = self.inputs[0]
         if container.get_options(self.model, {}, fail=False).get("raw_scores"):
             raise NotImplementedError("raw scores of trees are asked for")
-
-    def node(self, kind: str, *inputs: str, output: str = "", **found: Any) -> str:
-        """Add an operator with one output; gives the output's name."""
-        output = output or self._scope.get_unique_variable_name(kind.lower())
-        name = self._scope.get_unique_operator_name(kind)
-        self._container.add_node(kind, list(inputs), [output], name=name, **found)
-        return output
-
-    def constant(self, values: Array | float) -> str:
-        """Add a constant; gives its name."""
-        name: str = self._scope.get_unique_variable_name("constant")
-        array = np.asarray(values)
-        content: Any = array.ravel()
-        kind = TensorProto.STRING
-        if array.dtype.kind in "UO":
-            content = [str(value).encode() for value in content]
-        else:
-            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        self._container.add_initializer(name, kind, list(array.shape), content)
-        return name
 
     def sums(self, trees: Sequence[Tree], targets: int, *, as_float: bool) -> str:
         """Add the trees up; one column per target."""
@@ -68,7 +43,8 @@ class _Writer:
             rows = self.node("Cast", rows, to=TensorProto.FLOAT)
         rows = self.node("Cast", rows, to=TensorProto.DOUBLE)
         found = attributes(trees, targets)
-        return self.node("TreeEnsemble", rows, op_domain="ai.onnx.ml", op_version=_VERSION, **found)
+        # skl2onnx refuses to name version 5, in which `TreeEnsemble` came; `graph` names it after.
+        return self.ml_node("TreeEnsemble", rows, **found)
 
     def averages(self) -> str:
         """The mean over the trees, one column per output and class."""

@@ -21,7 +21,7 @@ from modeld.log import get_logger
 log = get_logger()
 
 _LIBRARIES = ("scikit-learn", "numpy", "onnx", "onnxruntime", "skl2onnx")
-_FORMAT = "1"
+_FORMAT = "2"
 """Changed when another modeld would compile or prove differently."""
 LIMIT_SECONDS = 600.0
 _LONGEST_REASON = 500

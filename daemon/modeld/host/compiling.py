@@ -36,7 +36,7 @@ def compile_version(order: Compile) -> Compiled:
         raise CompileFailed(f"a version in the format {order.artifact.format} is not compiled")
     compiled = compile_model(model, read_samples(order.artifact.samples))
     proof = Proof(compiled.way, compiled.rows, compiled.greatest_difference)
-    stamp = Stamp(order.artifact.digest, model.signature, proof, loaded.libraries)
+    stamp = Stamp(order.artifact.digest, model.signature, proof, loaded.libraries, loaded.example)
     write_whole(Path(order.target), mark(compiled.model, stamp))
     return Compiled(proof, time.perf_counter() - started)
 

@@ -47,7 +47,7 @@ def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
         libraries=_libraries(artifact),
         warnings=drift.differences(),
         seconds=time.perf_counter() - started,
-        example=_example(model.signature, samples, rows),
+        example=getattr(model, "example", "") or _example(model.signature, samples, rows),
         proof=getattr(model, "proof", None),
         why_native=why_native(model),
     )
@@ -212,9 +212,7 @@ def why_native(model: Model) -> str:
     if kind.__module__.partition(".")[0] != "sklearn":
         return f"only scikit-learn's models are compiled, and this is a {kind.__qualname__}"
     if model.signature.rank != 1 or not model.signature.width:
-        return "only models of rows of numbers are compiled"
-    if model.takes_frames:
-        return "only models that take an array are compiled, and this one chooses columns by name"
+        return "only models of rows of numbers and texts are compiled"
     return ""
 
 

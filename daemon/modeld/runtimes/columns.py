@@ -6,6 +6,7 @@ DataFrame and nothing else. A vectorizer that comes first of all takes texts ins
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,10 @@ from modeld.runtimes.model import Array, Rows
 Texts = dict[str, tuple[str, ...]]
 """Columns of texts by name, each with the texts that were seen in training."""
 
-_WRAPPED = ("best_estimator_", "calibrated_classifiers_", "estimators_", "estimator_", "estimator")
+_WRAPPED = (
+    *("best_estimator_", "calibrated_classifiers_", "estimators_", "estimator_", "estimator"),
+    "regressor_",
+)
 _DEEPEST = 8
 _UNKNOWN = ("a",)
 """What to try where none is known."""
@@ -109,12 +113,35 @@ def to_frame(rows: Rows, columns: Sequence[InputColumn]) -> Any:
     """Make a DataFrame of rows: columns of numbers as their type says, and columns of texts."""
     import pandas
 
+    kind = _text_type()
     return pandas.DataFrame(
         {
-            column.name: rows[:, i] if column.is_text else _numbers(rows[:, i], column.type)
+            column.name: pandas.Series(rows[:, i], dtype=kind)
+            if column.is_text
+            else _numbers(rows[:, i], column.type)
             for i, column in enumerate(columns)
         }
     )
+
+
+@cache
+def _text_type() -> Any:
+    """Say what pandas makes of texts, to make the same of a column that has none."""
+    import pandas
+
+    return pandas.Series(["a"]).dtype
+
+
+def missing_text() -> Any:
+    """Give what a model finds in a frame where a text is missing: `None` or NaN."""
+    import pandas
+
+    return pandas.Series([None], dtype=_text_type()).tolist()[0]
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether it stands for a missing value."""
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _numbers(cells: Array, kind: str) -> Array:
@@ -186,17 +213,31 @@ def _list(columns: Any) -> list[Any]:
     if isinstance(columns, str | int | np.integer):
         return [columns]
     if isinstance(columns, slice):
-        return []
+        return [each for each in (columns.start, columns.stop) if isinstance(each, str)]
     return list(columns)
 
 
 def _named(columns: Any, names: Sequence[str]) -> list[str]:
+    return [names[place] for place in places(columns, len(names), names)] if names else []
+
+
+def places(columns: Any, width: int, names: Sequence[str]) -> list[int]:
+    """Count the columns of a transformer from 0, however it was told them."""
     if isinstance(columns, slice):
-        return list(names[columns])
+        return list(range(width))[_counted(columns, names)]
     listed = _list(columns)
     if listed and all(isinstance(each, bool | np.bool_) for each in listed):
-        return [name for name, chosen in zip(names, listed, strict=False) if chosen]
-    return [each if isinstance(each, str) else names[each] for each in listed]
+        return [place for place, chosen in enumerate(listed) if chosen]
+    by_name = {name: place for place, name in enumerate(names)}
+    return [by_name[each] if isinstance(each, str) else int(each) % width for each in listed]
+
+
+def _counted(columns: slice, names: Sequence[str]) -> slice:
+    """Give a slice by places: of names, the last one is among them."""
+    start, stop = columns.start, columns.stop
+    start = list(names).index(start) if isinstance(start, str) else start
+    stop = list(names).index(stop) + 1 if isinstance(stop, str) else stop
+    return slice(start, stop, columns.step)
 
 
 def _seen_by(transformer: Any) -> Iterator[tuple[str, ...]]:

@@ -29,15 +29,20 @@ class CompiledModel(OnnxModel):
         self.libraries = stamp.libraries
         signature = stamp.signature.with_columns(_columns(artifact, stamp.signature.columns))
         self.signature = replace(signature, classes=artifact.classes or signature.classes)
+        is_named_so = _names(signature.columns) == _names(stamp.signature.columns)
+        self.example = stamp.example if is_named_so else ""
 
 
 def _columns(artifact: Artifact, known: tuple[InputColumn, ...]) -> tuple[InputColumn, ...]:
     """Name the columns as the manifest does now; what was known of them stays."""
-    by_name = {column.name: column for column in known}
-    return (
-        tuple(
-            replace(by_name.get(c.name, c), type=c.type)
-            for c in order_columns(artifact.columns, [*by_name])
+    given = order_columns(artifact.columns, _names(known))
+    if known and len(given) == len(known):
+        return tuple(
+            replace(was, name=now.name, type=now.type)
+            for was, now in zip(known, given, strict=True)
         )
-        or known
-    )
+    return given or known
+
+
+def _names(columns: tuple[InputColumn, ...]) -> list[str]:
+    return [column.name for column in columns]

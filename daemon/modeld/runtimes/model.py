@@ -19,6 +19,9 @@ from modeld.messages import Values
 COMPILED = "modeld.compiled"
 """The key by which an ONNX model says that the compiler made it from a native one."""
 
+PLACES = "modeld.places"
+"""The key by which it says which columns of a row its tensors hold, where it has two."""
+
 Rows = Any
 """A float64 array whose first axis counts rows, or a list of texts."""
 

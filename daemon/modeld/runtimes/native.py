@@ -46,13 +46,14 @@ class NativeModel:
 
     def predict(self, rows: Rows) -> Any:
         """Call the estimator's own `predict`."""
-        return self._estimator.predict(self._given(rows))
+        return self._estimator.predict(self.given(rows))
 
     def probabilities(self, rows: Rows) -> Any:
         """Call the estimator's own `predict_proba`."""
-        return self._estimator.predict_proba(self._given(rows))
+        return self._estimator.predict_proba(self.given(rows))
 
-    def _given(self, rows: Rows) -> Any:
+    def given(self, rows: Rows) -> Any:
+        """Put rows into what the estimator takes: an array, a frame, or texts."""
         if not self.takes_frames:
             return rows
         frame = to_frame(rows, self.signature.columns)

@@ -13,7 +13,7 @@ import onnxruntime
 
 from modeld.domain import Artifact
 from modeld.errors import LoadFailed
-from modeld.runtimes.model import COMPILED, Array, Rows, first_line
+from modeld.runtimes.model import COMPILED, PLACES, Array, Rows, first_line
 from modeld.runtimes.onnx_inputs import read_inputs
 from modeld.runtimes.onnx_outputs import Outputs, as_matrix
 
@@ -44,7 +44,7 @@ class OnnxModel:
         values = self._session.get_inputs()
         if not values:
             raise LoadFailed("it has no inputs")
-        inputs = read_inputs(values)
+        inputs = read_inputs(values, self.metadata.get(PLACES, ""))
         self._feed, self.row_type = inputs.feed, inputs.row_type
         rows_at_once = values[0].shape[0] if values[0].shape else 1
         if isinstance(rows_at_once, int):

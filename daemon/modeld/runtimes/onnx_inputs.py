@@ -2,9 +2,11 @@
 
 A model may have one tensor of numbers whose first axis counts rows, one tensor of texts,
 or one column per input. Numbers are given as the input's type where it can hold them, and
-refused where it cannot.
+refused where it cannot. A compiled model of texts and numbers has a tensor of each, and
+says which columns are in them.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -26,6 +28,14 @@ _TYPES = {
 _LARGEST_WHOLE = 2.0**53
 """Above it, not every whole number is a float, as which rows arrive."""
 
+NUMBERS, TEXTS = "numbers", "texts"
+"""What the tensors of a compiled model of both are called."""
+
+NULL = "\0null"
+"""Stands for a missing text, as a tensor of texts holds nothing but texts."""
+
+_STANDS_FOR: dict[Any, str] = {None: NULL, NULL: f"{NULL}text"}
+
 
 class Inputs(Protocol):
     """What a model takes. `row_type` is what rows of numbers are best made of."""
@@ -38,8 +48,14 @@ class Inputs(Protocol):
         ...
 
 
-def read_inputs(values: Sequence[Any]) -> Inputs:
-    """Tell what the inputs of a session take; raises `LoadFailed` for what is not supported."""
+def read_inputs(values: Sequence[Any], places: str = "") -> Inputs:
+    """Tell what the inputs of a session take; raises `LoadFailed` for what is not supported.
+
+    `places` is what a compiled model of texts and numbers says of its inputs: JSON, the places
+    in a row by the name of the tensor.
+    """
+    if places:
+        return Table(values, json.loads(places))
     for value in values:
         if value.type not in _TYPES:
             raise LoadFailed(f"input '{value.name}' is a {value.type}, which rows cannot be put in")
@@ -105,6 +121,44 @@ class TextTable:
     def feed(self, rows: Rows) -> dict[str, Array]:
         """Give the table of texts as it is."""
         return {self._name: rows}
+
+
+class Table:
+    """A tensor of the columns of numbers, and one of those of texts."""
+
+    row_type: Any = np.float64
+    signature = Signature()
+
+    def __init__(self, values: Sequence[Any], places: dict[str, list[int]]) -> None:
+        kinds = {value.name: _TYPES[value.type] for value in values}
+        self._type: Any = np.dtype(kinds.get(NUMBERS, "float64"))
+        self._numbers, self._texts = (_stretch(places.get(name, [])) for name in (NUMBERS, TEXTS))
+
+    def feed(self, rows: Rows) -> dict[str, Array]:
+        """Part numbers and texts; a missing text becomes one that stands for it."""
+        given = {}
+        if self._numbers is not None:
+            given[NUMBERS] = rows[:, self._numbers].astype(self._type)
+        if self._texts is not None:
+            given[TEXTS] = _without_gaps(rows[:, self._texts])
+        return given
+
+
+def _stretch(places: list[int]) -> Any:
+    """Give places as a slice where they are one: cutting is quicker than picking."""
+    if not places:
+        return None
+    whole = slice(places[0], places[-1] + 1)
+    return whole if places == list(range(whole.start, whole.stop)) else places
+
+
+def _without_gaps(texts: Array) -> Array:
+    cells = texts.ravel().tolist()
+    if None not in cells and NULL not in cells:
+        return texts
+    filled = np.empty(len(cells), dtype=object)
+    filled[:] = [_STANDS_FOR.get(cell, cell) for cell in cells]
+    return filled.reshape(texts.shape)
 
 
 class Columns:

@@ -18,12 +18,17 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The mark. `digest` is that of the native version, `libraries` name what compiled it."""
+    """The mark. `digest` is that of the native version, `libraries` name what compiled it.
+
+    `example` is a row for people to try, as JSON: only the native model knows which texts it has
+    seen.
+    """
 
     digest: str
     signature: Signature
     proof: Proof
     libraries: tuple[str, ...] = ()
+    example: str = ""
 
 
 def mark(model: bytes, stamp: Stamp) -> bytes:
@@ -48,6 +53,7 @@ def read_stamp(text: str) -> Stamp:
             _signature(content["signature"]),
             Proof(**content["proof"]),
             tuple(content["libraries"]),
+            str(content.get("example", "")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CompileFailed("it does not say what it was compiled from") from error
