@@ -31,10 +31,6 @@ NO_MODEL = "no model"
 _COMPILED_FOLDER = "compiled"
 NOT_YET = "not supported yet"
 
-# Where modeld is known to refuse a kind of model, its refusal is a row of the report and not
-# the end of the run. A kind leaves this set when modeld serves it.
-NOT_SUPPORTED_YET = frozenset({"columns"})
-
 
 @dataclass(frozen=True, slots=True)
 class Runs:
@@ -171,7 +167,7 @@ def _own(row: _Own, deployment: Deployment, model: Model) -> Contender:
         deployment.environment(settings),
         (BUSY,) if row.shares_cores else model.kind.cases,
         runs,
-        excuse=NOT_YET if model.kind.name in NOT_SUPPORTED_YET or is_unknown else "",
+        excuse=NOT_YET if is_unknown else "",
         shares_cores=row.shares_cores,
     )
 

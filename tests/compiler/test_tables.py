@@ -44,7 +44,9 @@ FRAME = pd.DataFrame(
         "sex": RANDOM.choice(["male", "female"], COUNT),
         "age": AGES,
         "fare": RANDOM.exponential(30, COUNT).round(4),
-        "port": RANDOM.choice(np.array(["S", "C", "s", None], object), COUNT, p=[0.6, 0.2, 0.1, 0.1]),
+        "port": RANDOM.choice(
+            np.array(["S", "C", "s", None], object), COUNT, p=[0.6, 0.2, 0.1, 0.1]
+        ),
         "code": RANDOM.choice(["1", "01", "1.0", "é", "e\u0301"], COUNT),
         "note": [f"note {i}" for i in range(COUNT)],
     }
