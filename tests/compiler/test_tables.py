@@ -13,6 +13,7 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
+    VotingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
@@ -182,8 +183,18 @@ REFUSED = [
     pytest.param(
         chosen((OneHotEncoder(**NEW), ["sex"]),
                (make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), ["age"])),
-        "an imputer of texts and numbers, or with an indicator",
+        "or one with an indicator, is not compiled",
         id="an imputer with an indicator",
+    ),
+    pytest.param(
+        VotingClassifier([("a", usual(LINEAR)), ("b", usual(FOREST))]),
+        "a VotingClassifier around what chooses columns is not compiled",
+        id="votes of pipelines",
+    ),
+    pytest.param(
+        usual(LINEAR).set_params(columntransformer__transformer_weights={"rank": 2.0}),
+        "a ColumnTransformer with weights is not compiled",
+        id="weights",
     ),
 ]  # fmt: skip
 

@@ -18,6 +18,9 @@ from modeld.runtimes.columns import places
 
 _ENCODERS = ("OneHotEncoder", "OrdinalEncoder", "TargetEncoder")
 _KEEPING = ("SimpleImputer",)
+_SCALERS = ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler")
+_EXACT = (*_ENCODERS, *_KEEPING, *_SCALERS, "FunctionTransformer")
+"""What gives numbers on with all their bits."""
 
 
 class ColumnParser:
@@ -54,7 +57,7 @@ class ColumnParser:
             made = [self._picked(scope, by_name, *run) for run in self._runs(columns)]
             if not isinstance(part, str):
                 made = _parse_sklearn(scope, part, made, custom_parsers=custom_parsers)[:1]
-            outputs += made
+            outputs += made if _is_exact(part) else [self._cast(scope, each) for each in made]
         for each in outputs:
             # What comes behind asks for it before the encoders say what they make.
             each.set_type(self._kind([None, None]))
@@ -102,6 +105,13 @@ class ColumnParser:
         operator.outputs.append(picked)
         return picked
 
+    def _cast(self, scope: Any, made: Any) -> Any:
+        """Some of skl2onnx's converters answer in floats, and say that they do not."""
+        operator = scope.declare_local_operator("SklearnCast")
+        operator.inputs.append(made)
+        operator.outputs.append(scope.declare_local_variable("cast", self._kind([None, None])))
+        return operator.outputs[0]
+
     def _joined(self, scope: Any, outputs: list[Any]) -> list[Any]:
         if len(outputs) == 1:
             return outputs
@@ -109,3 +119,8 @@ class ColumnParser:
         operator.inputs = outputs
         operator.outputs.append(scope.declare_local_variable("columns", self._kind([None, None])))
         return operator.outputs  # type: ignore[no-any-return]
+
+
+def _is_exact(part: Any) -> bool:
+    steps = steps_of(part) or [part]
+    return isinstance(part, str) or type(steps[-1]).__name__ in _EXACT

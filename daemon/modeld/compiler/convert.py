@@ -13,8 +13,10 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from modeld.compiler.anatomy import steps_of
 from modeld.domain import Signature
 from modeld.errors import CompileFailed
+from modeld.runtimes.columns import takes_frames
 
 WAYS = ("casts", "double", "float")
 
@@ -55,7 +57,13 @@ def _convert(estimator: Any, signature: Signature, way: str) -> Any:
         "custom_parsers": {ColumnTransformer: parser},
         **_converters(way, kind),
     }
-    model = _converted(_without_transform(_answering(estimator)), found)
+    estimator = _without_transform(_answering(estimator))
+    if (signature.is_mixed or takes_frames(estimator)) and not steps_of(estimator):
+        raise CompileFailed(
+            f"a {type(estimator).__name__} around what chooses columns is not compiled: choose "
+            "them in a pipeline in front of it"
+        )
+    model = _converted(estimator, found)
     if signature.is_mixed and not parser.was_asked:
         raise CompileFailed("its texts go into something else than a ColumnTransformer")
     tensors.mark(model)

@@ -95,7 +95,7 @@ def _keys(categories: Array) -> tuple[list[bytes], list[int]]:
         elif isinstance(category, str) and not category.startswith(NULL):
             keys.append(category.encode())
         else:
-            raise NotImplementedError(f"the category {category!r} in a column of texts")
+            raise CompileFailed(f"the category {category!r} in a column of texts is not compiled")
         places.append(place)
     return keys, places
 
@@ -131,7 +131,7 @@ def _write_numbers(writer: _EncoderWriter) -> None:
         categories = writer.model.categories_[place]
         made = _tried(writer.model, place)
         if made.shape[1] != len(writer.model.categories_):
-            raise NotImplementedError("several numbers for a category")
+            raise CompileFailed("several numbers for a category are not compiled")
         values = made[:, place].astype(writer.dtype)
         index = writer.look_up(name, categories, np.arange(len(values)), is_text=is_text)
         found.append(writer.node("Gather", writer.constant(values), index))
@@ -176,11 +176,13 @@ def _unseen(categories: Array) -> Any:
 def _write_imputer(writer: _EncoderWriter) -> None:
     model = writer.model
     if len(writer.inputs) > 1 or model.add_indicator:
-        raise NotImplementedError("an imputer of texts and numbers, or with an indicator")
+        raise CompileFailed(
+            "an imputer of texts and numbers, or with an indicator, is not compiled"
+        )
     fills = np.asarray(model.statistics_)[np.newaxis]
     (name,) = writer.inputs
     if any(is_missing(each) for each in fills[0]):
-        raise NotImplementedError("an imputer of a column that was always empty")
+        raise CompileFailed("an imputer of a column that was always empty is not compiled")
     if fills.dtype.kind in "OU" and any(isinstance(each, str) for each in fills[0]):
         is_gap = _is_missing_text(writer, name)
     else:
@@ -192,7 +194,7 @@ def _write_imputer(writer: _EncoderWriter) -> None:
 def _is_missing_text(writer: _EncoderWriter, name: str) -> str:
     missing = writer.model.missing_values
     if is_missing(missing) and not _is_null(missing):
-        raise NotImplementedError(f"an imputer for {missing!r} in a column of texts")
+        raise CompileFailed(f"an imputer for {missing!r} in a column of texts is not compiled")
     key = NULL if is_missing(missing) else str(missing)
     mark = writer.ml_node(
         "LabelEncoder", name, keys_strings=[key.encode()], values_int64s=[1], default_int64=0

@@ -21,7 +21,10 @@ _BEYOND = 0.1
 
 
 def probe(model: NativeModel, golden: Rows | None) -> Rows:
-    """Make the rows, the most telling first; the rest is shuffled, so that any part is fair."""
+    """Make the rows, the most telling first; the rest is shuffled, so that any part is fair.
+
+    Golden samples come first, then rows with every text.
+    """
     random = np.random.default_rng(0)
     coding = Coding(model, golden)
     ranges, spread = _base(model, coding, golden, random)
@@ -37,12 +40,13 @@ def probe(model: NativeModel, golden: Rows | None) -> Rows:
     around = rows_around(
         model.estimator, spread, _MOST_AROUND, coding if model.takes_frames else None
     )
-    made = np.concatenate([spread, *plain, *coding.each(spread), *around])
+    made = np.concatenate([spread, *plain, *around])
     limit = np.finfo(np.float32).max if signature.precision == 32 else np.finfo(np.float64).max
     made = made[~(np.abs(made) > limit).any(axis=1)]
     _choose(made, ranges, random)
+    made = np.concatenate([*coding.each(spread), made[random.permutation(len(made))]])
     _fit(made, signature)
-    rows = coding.rows(made[random.permutation(len(made))])
+    rows = coding.rows(made)
     return rows if golden is None else np.concatenate([golden, rows])
 
 
