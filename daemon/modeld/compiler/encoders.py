@@ -177,7 +177,7 @@ def _write_imputer(writer: _EncoderWriter) -> None:
     model = writer.model
     if len(writer.inputs) > 1 or model.add_indicator:
         raise CompileFailed(
-            "an imputer of texts and numbers, or with an indicator, is not compiled"
+            "an imputer of texts and numbers, or one with an indicator, is not compiled"
         )
     fills = np.asarray(model.statistics_)[np.newaxis]
     (name,) = writer.inputs
