@@ -24,7 +24,10 @@ from modeld.runtimes.columns import (
     as_categories,
     find_texts,
     find_unused,
+    is_missing,
+    missing_text,
     order_columns,
+    places,
     takes_frames,
     takes_texts,
     to_frame,
@@ -160,3 +163,37 @@ def test_texts_become_categories_for_those_who_want_them() -> None:
     frame = as_categories(pd.DataFrame({"age": [1.0], "is_new": [True], "city": ["Rome"]}))
 
     assert [str(kind) for kind in frame.dtypes] == ["float64", "bool", "category"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ("b", [1]),
+        (["c", "a"], [2, 0]),
+        (slice("b", "c"), [1, 2]),
+        (slice(0, -1), [0, 1]),
+        ([-1, 0], [2, 0]),
+        ([True, False, True], [0, 2]),
+        (np.array(["b"]), [1]),
+        ([], []),
+    ],
+)
+def test_columns_are_counted_however_they_were_told(columns: Any, found: list[int]) -> None:
+    assert places(columns, 3, ["a", "b", "c"]) == found
+
+
+def test_a_transformer_of_an_array_names_no_columns() -> None:
+    model = ColumnTransformer([("a", StandardScaler(), [0])]).fit(np.eye(2))
+
+    assert find_texts(model, []) == {}
+
+
+def test_a_missing_text_is_the_same_alone_and_among_others() -> None:
+    columns = (InputColumn("city", is_text=True),)
+
+    alone = to_frame(to_table([[None]]), columns)
+    among = to_frame(to_table([["Rome"], [None]]), columns)
+
+    assert alone["city"].dtype == among["city"].dtype
+    assert is_missing(alone["city"][0])
+    assert type(alone["city"][0]) is type(among["city"][1]) is type(missing_text())
