@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from sklearn.base import is_regressor
@@ -31,9 +32,11 @@ from sklearn.tree import DecisionTreeClassifier
 
 from modeld.compiler.compile import compile_model
 from modeld.compiler.probes import probe
+from modeld.compiler.proof import expect, prove
 from modeld.errors import CompileFailed
 from modeld.runtimes.golden import to_rows
 from modeld.runtimes.onnx import OnnxModel
+from modeld.runtimes.onnx_inputs import NULL
 from tests.compiler.opened import opened
 
 RANDOM = np.random.default_rng(0)
@@ -250,3 +253,46 @@ def test_a_missing_text_is_the_same_alone_and_among_others(tmp_path: Path) -> No
     alone = native.probabilities(rows[:1])
 
     np.testing.assert_allclose(alone, native.probabilities(rows)[:1])
+
+
+def changed_texts(model: bytes, change: Any) -> bytes:
+    """Change the look-up of a text column that has a missing one among its categories."""
+    graph = onnx.load_from_string(model)
+    for node in graph.graph.node:
+        keys, values = (_attribute(node, name) for name in ("keys_strings", "values_int64s"))
+        if node.op_type == "LabelEncoder" and len(keys.strings) > 2:
+            change(keys.strings, values.ints)
+            break
+    written: bytes = graph.SerializeToString()
+    return written
+
+
+def _attribute(node: Any, name: str) -> Any:
+    return next((each for each in node.attribute if each.name == name), None)
+
+
+def swapped(keys: Any, values: Any) -> None:
+    keys[0], keys[1] = keys[1], keys[0]
+
+
+def without_the_missing(keys: Any, values: Any) -> None:
+    keys[list(keys).index(NULL.encode())] = b"nobody sends this"
+
+
+def with_the_empty(keys: Any, values: Any) -> None:
+    keys.append(b"")
+    values.append(values[0])
+
+
+@pytest.mark.parametrize("change", [swapped, without_the_missing, with_the_empty])
+def test_the_proof_notices_a_text_that_is_taken_for_another(tmp_path: Path, change: Any) -> None:
+    columns = ((OneHotEncoder(**NEW), ["port"]), (SimpleImputer(), ["fare"]))
+    native = trained(tmp_path, chosen(*columns, last=LINEAR))
+    compiled = compile_model(native, None)
+    expected = expect(native, probe(native, None), lambda: False)
+    prove(OnnxModel(compiled.model), expected, has_labels=True)
+
+    wrong = changed_texts(compiled.model, change)
+
+    with pytest.raises(CompileFailed, match="differ"):
+        prove(OnnxModel(wrong), expected, has_labels=True)
