@@ -444,9 +444,9 @@ def test_what_is_not_of_the_type_of_its_column_is_refused(
 def test_whole_numbers_that_a_float_cannot_tell_apart_are_refused() -> None:
     signature = Signature(width=1).with_columns((InputColumn("id", type="int64"),))
 
-    assert plain(rows_of({"features": [2**53]}, signature)) == [[2.0**53]]
-    with pytest.raises(WrongType, match="to 9,007,199,254,740,992, found"):
-        rows_of({"features": [2**53 + 1]}, signature)
+    assert plain(rows_of({"features": [2**53 - 1]}, signature)) == [[2.0**53 - 1]]
+    with pytest.raises(WrongType, match="to 9,007,199,254,740,991, found"):
+        rows_of({"features": [2**53]}, signature)
 
 
 def test_further_keys_are_ignored_where_the_manifest_says_so() -> None:

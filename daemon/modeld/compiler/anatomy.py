@@ -101,6 +101,29 @@ def _models_in(value: Any) -> Iterator[Any]:
         yield value
 
 
+def edges_of(estimator: Any, width: int) -> Iterator[tuple[int, Array]]:
+    """Where a step that is no tree changes its mind: a column, and values of it."""
+    edges = list(getattr(estimator, "bin_edges_", ())) or _categories_of_numbers(estimator)
+    for name in ("threshold", "binarize", "missing_values"):
+        value = getattr(estimator, name, None)
+        if isinstance(value, int | float) and np.isfinite(value):
+            edges = [np.array([value])] * width
+    for column, values in enumerate(edges[:width]):
+        finite = np.asarray(values, dtype=np.float64)
+        yield column, finite[np.isfinite(finite)]
+
+
+def _categories_of_numbers(estimator: Any) -> list[Array]:
+    found = []
+    for values in getattr(estimator, "categories_", ()):
+        try:
+            found.append(np.asarray(values, dtype=np.float64))
+        except (TypeError, ValueError):
+            # Texts; the columns behind them still count.
+            found.append(np.empty(0))
+    return found
+
+
 def trees_of(estimator: Any) -> list[Nodes]:
     """The trees of a model that is a tree, a forest or boosted trees."""
     if hasattr(estimator, "tree_"):

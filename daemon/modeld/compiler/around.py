@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from modeld.compiler.anatomy import columns_of, members, steps_of, trees_of
+from modeld.compiler.anatomy import columns_of, edges_of, members, steps_of, trees_of
 from modeld.compiler.coding import Coding
-from modeld.compiler.cuts import at_cuts
+from modeld.compiler.cuts import NEIGHBOURS, at_cuts, neighbours
 from modeld.runtimes.columns import places
 from modeld.runtimes.model import Array
 
 _POINTS = ("_fit_X", "X_train_", "X_fit_", "support_vectors_", "cluster_centers_")
 _MOST_POINTS = 300
 _DEEPEST = 8
+_BESIDE = 4
 _MOST_TEXTS, _CHUNK, _MOVED_COUNTS = 60, 2048, 10.0
 
 
@@ -38,7 +39,7 @@ def rows_around(
     if trees:
         return [at_cuts(trees, base, most)]
     width = base.shape[1]
-    found = list(_points(estimator, width))
+    found = [*_points(estimator, width), *_at_edges(estimator, base, most)]
     for member, columns in members(estimator, width):
         made = rows_around(member, base[:, columns], most, coding, depth + 1)
         found += [_placed(rows, columns, base) for rows in made]
@@ -64,6 +65,21 @@ def _points(estimator: Any, width: int) -> Iterator[Array]:
             some = points[np.linspace(0, len(points) - 1, _MOST_POINTS).astype(np.int64)]
             yield some.astype(np.float64)
             yield (some[:-1] + some[1:]) / 2
+
+
+def _at_edges(estimator: Any, base: Array, most: int) -> Iterator[Array]:
+    """Rows where a step cuts a column, and beside."""
+    width = base.shape[1]
+    for column, values in edges_of(estimator, width):
+        if not len(values):
+            continue
+        few = max(most // width // (NEIGHBOURS + _BESIDE), 1)
+        chosen = values[np.unique(np.linspace(0, len(values) - 1, few).astype(np.int64))]
+        beside = [chosen + 0.5, chosen - 0.5, chosen + 1.0, chosen - 1.0]
+        tried = np.concatenate([neighbours(chosen).ravel(), *beside])
+        rows = base[np.arange(len(tried)) % len(base)].copy()
+        rows[:, column] = tried
+        yield rows
 
 
 class _Steps:

@@ -12,13 +12,13 @@ import numpy as np
 from modeld.compiler.forest import EQUAL, Nodes
 from modeld.runtimes.model import Array
 
-_NEIGHBOURS = 8
+NEIGHBOURS = 8
 
 
 def at_cuts(trees: Sequence[Nodes], base: Array, most: int) -> Array:
     """Give up to `most` rows at thresholds, spread evenly over all branches of all trees."""
     counts = [int((tree.left >= 0).sum()) for tree in trees]
-    wanted = max(most // _NEIGHBOURS, 1)
+    wanted = max(most // NEIGHBOURS, 1)
     chosen = np.unique(np.linspace(0, max(sum(counts) - 1, 0), wanted).astype(np.int64))
     found, start = [base[:0]], 0
     for tree, count in zip(trees, counts, strict=True):
@@ -33,8 +33,8 @@ def _at_branches(tree: Nodes, branches: Array, base: Array, seed: int) -> Array:
     rows = base[(np.arange(len(branches)) * 31 + seed) % len(base)].copy()
     rows = _reaching(tree, branches, rows)
     values = neighbours(tree.thresholds[branches])
-    repeated = np.repeat(rows, _NEIGHBOURS, axis=0)
-    features = np.repeat(tree.features[branches], _NEIGHBOURS)
+    repeated = np.repeat(rows, NEIGHBOURS, axis=0)
+    features = np.repeat(tree.features[branches], NEIGHBOURS)
     repeated[np.arange(len(repeated)), features] = values.ravel()
     return repeated
 

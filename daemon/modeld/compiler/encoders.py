@@ -1,8 +1,8 @@
 """Convert scikit-learn's encoders and imputers in place of skl2onnx's own converters.
 
-Those cut fractions off, round what fills a gap to a float, and know no missing texts. These
-ask the encoder itself what it makes of each category and of what it has not seen, and look
-that up. `onnx_inputs` says what stands for a missing text.
+Those cut fractions off, round thresholds and what fills a gap to a float, and know no missing
+texts. These ask the encoder itself what it makes of each category and of what it has not seen,
+and look that up. `onnx_inputs` says what stands for a missing text.
 """
 
 import copy
@@ -13,7 +13,7 @@ import numpy as np
 from onnx import TensorProto
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
+from sklearn.preprocessing import Binarizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 
 from modeld.compiler.writer import Writer
 from modeld.errors import CompileFailed
@@ -209,6 +209,14 @@ def _is_missing_number(writer: _EncoderWriter, name: str) -> str:
     return writer.node("Equal", name, writer.constant(np.array(missing, writer.dtype)))
 
 
+def _write_binarizer(writer: _EncoderWriter) -> None:
+    if len(writer.inputs) > 1:
+        raise CompileFailed("a Binarizer of several tensors is not compiled")
+    threshold = writer.constant(np.array(writer.model.threshold, writer.dtype))
+    is_above = writer.node("Greater", writer.inputs[0], threshold)
+    writer.as_number(is_above, output=writer.outputs[0])
+
+
 def _shape_encoder(operator: Any, kind: Any) -> None:
     encoder = operator.raw_operator
     widths = getattr(encoder, "_n_features_outs", None)
@@ -222,11 +230,17 @@ def _shape_imputer(operator: Any, kind: Any) -> None:
     operator.outputs[0].type = (StringTensorType if is_text else kind)([None, width])
 
 
+def _shape_binarizer(operator: Any, kind: Any) -> None:
+    operator.outputs[0].type = kind([None, operator.inputs[0].type.shape[1]])
+
+
+_SHAPES = {SimpleImputer: _shape_imputer, Binarizer: _shape_binarizer}
 _WRITES: dict[type, Callable[[_EncoderWriter], None]] = {
     OneHotEncoder: _write_one_hot,
     OrdinalEncoder: _write_numbers,
     TargetEncoder: _write_numbers,
     SimpleImputer: _write_imputer,
+    Binarizer: _write_binarizer,
 }
 
 
@@ -240,7 +254,7 @@ def converters(kind: Any) -> tuple[dict[type, Step], dict[type, Shape]]:
         )
 
     def shape(of: type) -> Shape:
-        calculate = _shape_imputer if of is SimpleImputer else _shape_encoder
+        calculate = _SHAPES.get(of, _shape_encoder)
         return lambda operator: calculate(operator, kind)
 
     return {of: step(write) for of, write in _WRITES.items()}, {of: shape(of) for of in _WRITES}

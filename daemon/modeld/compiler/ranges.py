@@ -76,7 +76,7 @@ def _look_at_categories(estimator: Any, columns: Array, ranges: Ranges) -> None:
 def _own(estimator: Any, width: int) -> Iterator[tuple[Array, Array]]:
     least, most = _numbers(estimator, "data_min_", width), _numbers(estimator, "data_max_", width)
     if least is not None and most is not None:
-        yield least, most
+        yield least[0], most[0]
     for name in _POINTS:
         points = _numbers(estimator, name, width)
         if points is not None and len(points):

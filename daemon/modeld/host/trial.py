@@ -20,13 +20,14 @@ from modeld.runtimes.columns import as_object, to_table
 from modeld.runtimes.drift import Drift
 from modeld.runtimes.formats import COMPILED, libraries_of, open_model
 from modeld.runtimes.golden import Samples, check_samples, read_samples, to_rows
-from modeld.runtimes.model import Model, Rows, as_array, first_line, pack
+from modeld.runtimes.model import Array, Model, Rows, as_array, first_line, pack
 from modeld.runtimes.native import NativeModel
 
 _TRIES, _TRY_SECONDS = 20, 0.1
 _IN_PLACE_SECONDS = 0.001
 _UNKNOWN_SECONDS = 1.0
 _MAX_COLUMNS_TRIED = 64
+_ROUNDING = 1e-3
 
 
 def try_out(artifact: Artifact, inplace_max: int) -> tuple[Model, Loaded]:
@@ -107,7 +108,8 @@ def complete(artifact: Artifact, model: Model, rows: Rows | None) -> Signature:
     _answers(model, rows[:1])
     if artifact.format == COMPILED:
         return signature
-    signature = replace(signature, has_probabilities=_gives_probabilities(model, rows[:1]))
+    has_probabilities = _gives_probabilities(model, rows[:1], are_shares=artifact.format == "onnx")
+    signature = replace(signature, has_probabilities=has_probabilities)
     if signature.rank != 1:
         return signature
     width = len(rows[0])
@@ -129,14 +131,21 @@ def _answers(model: Model, rows: Rows) -> None:
         ) from error
 
 
-def _gives_probabilities(model: Model, rows: Rows) -> bool:
+def _gives_probabilities(model: Model, rows: Rows, *, are_shares: bool) -> bool:
+    """Find out by trying. What a file calls a label's numbers may be scores or distances."""
     if not model.signature.has_probabilities:
         return False
     try:
-        return as_array(model.probabilities(rows), len(rows)).ndim == 2
+        found = as_array(model.probabilities(rows), len(rows))
+        return found.ndim == 2 and (not are_shares or _adds_up(found))
     except Exception:
         # Whatever a model raises when it has none; the answer is then `no_probabilities`.
         return False
+
+
+def _adds_up(chances: Array) -> bool:
+    in_range = (chances >= 0).all() and (chances <= 1 + _ROUNDING).all()
+    return bool(in_range and np.allclose(chances.sum(axis=1), 1.0, atol=_ROUNDING))
 
 
 def _survives(model: Model, rows: Rows) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 
 from modeld.domain import InputColumn
 
-_LARGEST_WHOLE = 1 << 53  # above it, not every whole number is a float
+_LARGEST_WHOLE = (1 << 53) - 1  # above it, a float may have been another whole number
 
 
 def whole_range(kind: str) -> tuple[int, int]:

@@ -25,8 +25,8 @@ _TYPES = {
     **{f"tensor({name})": name for name in ("float16", "int8", "int16", "int32", "int64")},
     **{f"tensor({name})": name for name in ("uint8", "uint16", "uint32", "uint64")},
 }
-_LARGEST_WHOLE = 2.0**53
-"""Above it, not every whole number is a float, as which rows arrive."""
+_LARGEST_WHOLE = 2.0**53 - 1
+"""Above it, rows arrive as floats that may have been another whole number."""
 
 NUMBERS, TEXTS = "numbers", "texts"
 """What the tensors of a compiled model of both are called."""
