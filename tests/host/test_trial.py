@@ -238,3 +238,13 @@ def test_a_loaded_version_says_what_it_was_opened_with(tmp_path: Path) -> None:
     assert native.libraries[0].startswith("scikit-learn ")
     assert onnx.libraries[0].startswith("onnxruntime ")
     assert 0 < native.row_seconds < native.seconds
+
+
+def test_distances_beside_a_label_are_no_probabilities(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx_files.save(path, onnx_files.clusters())
+    samples = tmp_path / "samples.json"
+    samples.write_text(json.dumps({"inputs": [[3.0, 4.0]], "outputs": [0]}))
+    artifact = replace(artifact_of(path, "onnx"), samples=str(samples))
+
+    assert not try_out(artifact, LIMIT)[1].signature.has_probabilities

@@ -92,6 +92,16 @@ def whole_numbers() -> Any:
     return build([node], [value("x", INT64, ["n", 2])], [value("y", INT64, ["n", 2])])
 
 
+def clusters() -> Any:
+    """A number for each row, and how far it is from everything."""
+    nodes = [
+        helper.make_node("ArgMin", ["x"], ["label"], axis=1, keepdims=0),
+        helper.make_node("Abs", ["x"], ["distances"]),
+    ]
+    outputs = [value("label", INT64, ["n"]), value("distances", FLOAT, ["n", 2])]
+    return build(nodes, [value("x", FLOAT, ["n", 2])], outputs)
+
+
 def detector() -> Any:
     """Two boxes of whole numbers for each row, their scores, and how many are good."""
     nodes = [
