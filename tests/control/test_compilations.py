@@ -1,6 +1,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,8 +11,8 @@ from modeld.control.compilations import Compilations
 from modeld.domain import Artifact, InputColumn, ModelVersion
 from modeld.errors import CompileFailed, HostDied, ModeldError
 
-V1 = Artifact(ModelVersion("default", "v1"), "pickle", "model.pkl", "sha256:11", 3, pinned=False)
-V2 = Artifact(ModelVersion("default", "v2"), "pickle", "model.pkl", "sha256:22", 3, pinned=False)
+V1 = Artifact(ModelVersion("default", "v1"), "pickle", __file__, "sha256:11", 3, pinned=False)
+V2 = Artifact(ModelVersion("default", "v2"), "pickle", __file__, "sha256:22", 3, pinned=False)
 
 
 class Hosts:
@@ -88,6 +89,15 @@ async def test_who_gives_up_does_not_end_it(hosts: Hosts, tmp_path: Path) -> Non
 
     assert (await ours.compile(V1)).exists()
     assert hosts.started == 1
+
+
+async def test_what_was_dropped_before_its_turn_is_not_opened(hosts: Hosts, tmp_path: Path) -> None:
+    dropped = replace(V1, path=str(tmp_path / "gone.pkl"))
+
+    with pytest.raises(CompileFailed, match="dropped before its turn"):
+        await compilations(hosts, tmp_path).compile(dropped)
+
+    assert hosts.started == 0
 
 
 async def test_a_reason_is_kept(hosts: Hosts, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_text_that_says_nothing_is_empty(data: bytes) -> None:
         ("active: v1\n\tnote: x\n", 2, "not valid YAML"),
         ("active: v1\nnote: @x\n", 2, "cannot start any token"),
         ("[v1]\n", 1, "expected keys and values, found a list"),
-        ("v1\n", 1, "expected keys and values, found 'v1'"),
+        ("v1\n", 1, "expected keys and values, found a text alone"),
         ("? [a]\n: b\n", 1, "a key must be a plain word"),
         ("note: x\nactive:\n", 2, "active: expected the name of a version, found nothing"),
         ("active: ~\n", 1, "found nothing"),

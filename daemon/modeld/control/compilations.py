@@ -83,6 +83,8 @@ class Compilations:
                 return path
             if reason := self.reason_against(artifact):
                 raise CompileFailed(reason)
+            if not await asyncio.to_thread(Path(artifact.path).exists):
+                raise CompileFailed("it was dropped before its turn came to be compiled")
             host = self._nursery.start_host(artifact)
             try:
                 await host.compile(artifact, str(path), seconds=LIMIT_SECONDS)

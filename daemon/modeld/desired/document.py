@@ -83,6 +83,9 @@ def parse(data: bytes) -> DesiredState:
     root = read_nodes(decode(data).removeprefix("\ufeff"))
     if root is None or (isinstance(root, ScalarNode) and root.is_null):
         raise StateEmpty("the desired state is empty; it needs at least `active: VERSION`")
+    if isinstance(root, ScalarNode):
+        # It isn't shown: where the file is a link, it may be anything, and anybody may ask.
+        raise Invalid("top level: expected keys and values, found a text alone", root.line)
     top = mapping_of(root, "top level")
     _check_schema(top.get("schema"))
     check_keys(top, _TOP_KEYS, "")
