@@ -19,6 +19,7 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
     StandardScaler,
     TargetEncoder,
 )
@@ -117,6 +118,15 @@ def test_the_proof_notices_a_rounded_threshold(tmp_path: Path) -> None:
 
     with pytest.raises(CompileFailed, match="differ"):
         prove(OnnxModel(model.SerializeToString()), expected, has_labels=True)
+
+
+def test_trees_are_not_given_narrow_numbers(tmp_path: Path) -> None:
+    """skl2onnx multiplies columns in 32 bits alone."""
+    model = make_pipeline(PolynomialFeatures(2), DecisionTreeClassifier(random_state=0))
+    native = opened(tmp_path, model.fit(TENTHS, labels(TENTHS)))
+
+    with pytest.raises(CompileFailed):
+        compile_model(native, None)
 
 
 def test_bins_that_are_cut_otherwise_are_refused(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from modeld.compiler.anatomy import steps_of
 from modeld.compiler.convert import WAYS, convert
-from modeld.compiler.graph import finish, has_endless_thresholds, has_exact_trees
+from modeld.compiler.graph import finish, has_endless_thresholds, has_exact_trees, has_trees
 from modeld.compiler.probes import probe
 from modeld.compiler.proof import Expected, expect, prove
 from modeld.compiler.sureness import check_each_is_answered
@@ -87,6 +88,9 @@ def _graphs(model: NativeModel, reasons: list[CompileFailed]) -> Iterator[tuple[
             continue
         try:
             graph = convert(model.estimator, model.signature, way)
+            if way == "float" and has_trees(graph) and steps_of(model.estimator)[1:]:
+                # Behind other steps, not every row at which they change their mind is found.
+                raise CompileFailed("its trees would be given numbers of 32 bits")
         except CompileFailed as error:
             reasons.append(error)
             continue

@@ -38,6 +38,11 @@ def has_exact_trees(model: Any) -> bool:
     return any(node.op_type == "TreeEnsemble" for node in model.graph.node)
 
 
+def has_trees(model: Any) -> bool:
+    """Tell whether the graph has trees, whoever wrote them."""
+    return any(node.op_type.startswith("TreeEnsemble") for node in model.graph.node)
+
+
 def has_endless_thresholds(model: Any) -> bool:
     """Tell whether such trees ask whether a value is missing, and nothing else of it."""
     from onnx import numpy_helper
