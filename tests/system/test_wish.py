@@ -443,6 +443,21 @@ def test_a_start_with_a_bad_file_serves_the_last_good_version(
     assert server.live() == "v1"
 
 
+def test_after_a_start_with_a_refused_text_the_last_good_version_stays(server: Server) -> None:
+    """The refused text is tried again, and no try may take away what was fallen back to."""
+    apply(server, "active: v2\n")
+    assert server.stop() == 0
+    server.write_state("models: {nobody: {active: v1}}\n")
+    server.start()
+    server.wait_until_live("v2")
+    first = eventually(lambda: server.status()["last_refused"], "the refusal")
+
+    eventually(lambda: server.status()["last_refused"]["at"] != first["at"], "another try")
+
+    assert server.predict(ROW).json["model_version"] == "v2"
+    assert server.get("/readyz").status == 200
+
+
 def test_a_first_start_with_a_bad_file_waits_for_a_good_one(repository: Server) -> None:
     repository.write_state("active: [\n")
     repository.git("commit", "-qa", "--amend", "-m", "Bad from the start")
@@ -569,6 +584,23 @@ def test_one_model_that_fails_does_not_hold_back_another(at_v1: Server) -> None:
 
     assert "f9" in found["message"]
     at_v1.wait_until_live("v2")
+
+
+def test_a_refused_text_takes_nothing_down_that_it_does_not_name(at_v1: Server) -> None:
+    found = refusal(at_v1, "models: {nobody: {active: v1}}\n")
+
+    assert found["reason"] == "ModelNotFound"
+    check_still_serving(at_v1, "nobody", "Progressing")
+
+
+def test_a_model_is_dropped_once_all_that_a_text_names_loads(at_v1: Server) -> None:
+    refusal(at_v1, "models: {prices: {active: f1}}\n")
+    assert at_v1.live() == "v1"
+
+    write_regression(at_v1.models / "prices" / "f1")
+
+    eventually(lambda: at_v1.live() is None, "the default model dropped")
+    assert at_v1.predict({"features": [1, 1]}, "?model=prices").json["model_version"] == "f1"
 
 
 def test_after_half_a_wish_the_old_text_is_a_change(at_v1: Server) -> None:

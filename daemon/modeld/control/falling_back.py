@@ -104,7 +104,7 @@ class FallingBack:
 
     async def _publish(self, wish: Wish, candidate: _Candidate) -> None:
         gathered = await self._switch.gathering.gather(wish.desired)
-        if not gathered.live:
+        if len(gathered.failures) == len(wish.desired.models):
             raise next(iter(gathered.failures.values()))
 
         async def applied() -> None:

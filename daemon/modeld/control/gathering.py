@@ -147,7 +147,11 @@ class Gathering:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def gather(self, desired: DesiredState, *, is_urgent: bool = True) -> Gathered:
-        """Load what is to be live; what fails is named and keeps what serves."""
+        """Load what is to be live; what fails is named and keeps what serves.
+
+        Models that the text does not name are kept too, unless all that it names loads: what
+        is refused takes nothing down.
+        """
         live: dict[str, LoadedRelease] = {}
         failures: dict[ModelVersion, ModeldError] = {}
         for wish in desired.models:
@@ -158,8 +162,8 @@ class Gathering:
                 live[wish.model] = await self.load(version, desired, is_urgent=urgent)
             except ModeldError as error:
                 failures[version] = error
-                if kept := self._publisher.live.get(wish.model):
-                    live[wish.model] = kept
+        if failures:
+            live = {**self._publisher.live, **live}
         return Gathered(live, failures)
 
     def _was_live(self, version: ModelVersion) -> bool:
