@@ -431,6 +431,46 @@ def test_a_hold_is_one_models_alone(repository: Server, tmp_path: Path) -> None:
     wait_until_churn_is(repository, "c2")
 
 
+def dropped_and_deployed_again(upstream: Upstream) -> Server:
+    """A commit dropped the default model, and the next one asks for its held version."""
+    server = rolled_back(upstream)
+    add_example(server.models / "churn", "v1", is_light=True)
+    upstream.commit("models: {churn: {active: v1}}\n")
+    upstream.deploy()
+    eventually(lambda: server.live() is None, "the default model dropped")
+    assert holds(server) == ["v2"]
+    upstream.commit("active: v2\nmodels: {churn: {active: v1}}\n")
+    return server
+
+
+def test_a_model_that_serves_nothing_gets_what_was_wanted_for_what_is_held(
+    upstream: Upstream,
+) -> None:
+    server = dropped_and_deployed_again(upstream)
+
+    upstream.deploy()
+
+    wait_until_held(server)
+    assert (server.live(), live_of_churn(server)) == ("v1", "v1")
+    assert server.predict(ROW).json["model_version"] == "v1"
+    server.command("unhold", "v2")
+    server.wait_until_live("v2")
+
+
+def test_a_model_that_serves_nothing_gets_the_held_version_where_no_other_loads(
+    upstream: Upstream,
+) -> None:
+    server = dropped_and_deployed_again(upstream)
+    upstream.git("rm", "-rq", "models/v1")
+    upstream.git("commit", "-qm", "Let go of v1")
+    upstream.push()
+
+    upstream.deploy()
+
+    server.wait_until_live("v2")
+    assert server.predict(ROW).json["model_version"] == "v2"
+
+
 def wait_until_churn_is(server: Server, version: str) -> None:
     eventually(lambda: live_of_churn(server) == version, f"{version} live")
 

@@ -8,17 +8,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 from modeld.control.changes import Cause, Gathered, Steps, Wish
 from modeld.control.falling_back import FallingBack
+from modeld.control.holds import Hold
 from modeld.control.judging import Judging
 from modeld.control.ledger import Ledger
 from modeld.control.overlay import Overlay
 from modeld.control.progress import Applied, Progress
 from modeld.control.retry import retry_pause
 from modeld.control.switch import Switch
-from modeld.desired.document import DesiredState, blob_id, parse
+from modeld.desired.document import DesiredState, blob_id, parse, set_active
 from modeld.desired.file import StateDocument
+from modeld.domain import ModelVersion
 from modeld.errors import (
     InternalError,
     Invalid,
@@ -121,7 +124,7 @@ class Applying:
         if desired.freeze:
             await self._stand_still(generation)
             return
-        await self._judge(document, desired)
+        await self._judge(document, desired, generation)
         await self._apply(Wish(desired, document.data, document.blob), generation)
         if self._file.override is None:
             await self._judging.applied(desired)
@@ -141,12 +144,6 @@ class Applying:
         if failure is not None and await self.fall_back():
             raise failure
 
-        async def still_wanted() -> None:
-            with contextlib.suppress(WishError):
-                if (await asyncio.to_thread(self._file.read)).blob == wish.blob:
-                    return
-            raise Superseded("the wish changed while its versions were loaded")
-
         async def applied() -> None:
             self.is_first = False
             if failure is None:
@@ -155,21 +152,55 @@ class Applying:
                 self._progress.mix()
 
         cause = self._cause()
-        steps = Steps(still_wanted, applied)
+        steps = Steps(partial(self._check_wanted, wish.blob), applied)
         await self._switch.publish(wish, gathered, generation=generation, cause=cause, steps=steps)
         if failure is not None:
             raise failure
 
-    async def _judge(self, document: StateDocument, desired: DesiredState) -> None:
-        """Raise `VersionHeld`, unless nothing but the held version can be served at all."""
+    async def _check_wanted(self, blob: str) -> None:
+        """Raise `Superseded` when the file has another text by now."""
+        with contextlib.suppress(WishError):
+            if (await asyncio.to_thread(self._file.read)).blob == blob:
+                return
+        raise Superseded("the wish changed while its versions were loaded")
+
+    async def _judge(self, document: StateDocument, desired: DesiredState, generation: int) -> None:
+        """Raise `VersionHeld`, unless a model would have nothing but the held version to serve."""
         if self._file.override is not None:
             return
         try:
             await self._judging.judge(document, desired)
         except VersionHeld as error:
-            if self._progress.applied is not None or await self.fall_back():
-                raise
-            log.warning("hold.passed_over", why="nothing else loads", error=str(error))
+            await self.fall_back()
+            for hold in self._judging.met_by(desired):
+                is_live = hold.model in self._switch.live_versions()
+                if not is_live and not await self._serve_instead(hold, document, generation):
+                    log.warning("hold.passed_over", why="nothing else loads", error=str(error))
+                    return
+            raise
+
+    async def _serve_instead(self, hold: Hold, document: StateDocument, generation: int) -> bool:
+        """Serve what was wanted in the place of a held version; tells whether it could be."""
+
+        async def applied() -> None:
+            self.is_first = False
+            self._progress.mix()
+
+        steps = Steps(partial(self._check_wanted, document.blob), applied)
+        version = ModelVersion(hold.model, hold.wanted)
+        try:
+            text = set_active(document.data.decode(), hold.model, hold.wanted).encode()
+            wish = Wish(parse(text), text, blob_id(text))
+            gathered = await self._switch.gathering.gather_one(version, wish.desired)
+            await self._switch.publish(
+                wish, gathered, generation=generation, cause=self._cause(), steps=steps
+            )
+        except Superseded:
+            raise
+        except ModeldError as error:
+            log.warning("hold.nothing_instead", version=str(hold.rejected), error=str(error))
+            return False
+        return True
 
     async def _applied(self, wish: Wish, generation: int, *, is_whole: bool) -> None:
         applied = Applied(wish, generation, time.time(), is_whole=is_whole)

@@ -50,6 +50,10 @@ class Judging:
                 raise VersionHeld(said_of(hold))
             await asyncio.to_thread(self._holds.release, [hold], "an edit of the file")
 
+    def met_by(self, desired: DesiredState) -> tuple[Hold, ...]:
+        """Give the holds on what a text wants to be live."""
+        return tuple(filter(None, map(self._held, desired.models)))
+
     def _held(self, wish: ModelWish) -> Hold | None:
         pin = wish.pin_of(wish.active) or ""
         return self._holds.find(ModelVersion(wish.model, wish.active), pin)
