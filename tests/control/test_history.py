@@ -91,8 +91,9 @@ def test_where_a_rollback_goes(
         pytest.param("v1", "v2", ["v2"], ["v1", "v2"], True, id="committed before"),
         pytest.param("v2", "v1", [], ["v1", "v2"], False, id="committed after"),
         pytest.param("v3", "v2", ["v2"], ["v1", "v2"], False, id="new"),
-        pytest.param("v3", "v2", ["v2"], [], True, id="nobody knows"),
-        pytest.param("v3", "v2", [], [], True, id="nothing is known at all"),
+        pytest.param("v3", "v2", ["v2"], [], False, id="nobody knows"),
+        pytest.param("v1", "v3", ["v3"], ["v1", "v2"], False, id="what is left is not in git"),
+        pytest.param("v3", "v2", [], [], False, id="nothing is known at all"),
         pytest.param("v1", "v2", ["v1"], ["v2"], True, id="each known elsewhere"),
     ],
 )

@@ -220,6 +220,32 @@ def test_a_promotion_by_a_call_can_be_reverted_by_git(upstream: Upstream) -> Non
     assert holds(server) == []
 
 
+def test_a_new_version_without_git_is_no_step_back(repository: Server) -> None:
+    shutil.rmtree(repository.folder / ".git")
+    repository.runtime = repository.folder / "var"
+    repository.start().wait_until_live("v1")
+
+    assert "held" not in repository.command("set", "v2", "--reason", "better recall").stdout
+    assert holds(repository) == []
+
+    answer = repository.admin("rollback", {"reason": "v2 is bad"})
+    assert (answer.json["active"], answer.json["hold"]["version"]) == ("v1", "v2")
+
+
+def test_a_new_version_of_a_model_that_was_never_committed_is_no_step_back(
+    server: Server,
+) -> None:
+    for name in ("v1", "v2"):
+        add_example(server.models / "churn", name, is_light=True)
+    server.admin("set-active-version", {"model": "churn", "version": "v1"})
+
+    content = {"model": "churn", "version": "v2", "reason": "better recall"}
+    assert server.admin("set-active-version", content).json["hold"] is None
+
+    answer = server.admin("set-active-version", content | {"version": "v1", "reason": "slow"})
+    assert answer.json["hold"]["version"] == "v2"
+
+
 def test_back_and_forth_by_calls_leaves_nothing_that_a_revert_meets(upstream: Upstream) -> None:
     server = rolled_back(upstream)
     server.admin("set-active-version", {"version": "v2"})

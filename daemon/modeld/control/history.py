@@ -30,13 +30,12 @@ def is_step_back(
     """Tell whether a version was first live before the one that it is to replace.
 
     `lived` are the versions that were live here and `committed` those that git's history asks
-    for, both from the oldest on. What neither knows counts as a step back; what one of them
-    would have to know and does not is new.
+    for, both from the oldest on. What neither knows to be the older one is a step forward.
     """
     for names in (lived, committed):
         if version in names and current in names:
             return names.index(version) < names.index(current)
-    return current not in committed or version in lived
+    return version in lived
 
 
 def rollback_target(entries: Sequence[Entry], held: Collection[str] = ()) -> Target:
