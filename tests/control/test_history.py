@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
-from modeld.control.history import Target, is_step_back, rollback_target
+from modeld.control.history import Target, is_step_back, rollback_target, why_stays
+from modeld.control.holds import Hold
 from modeld.control.ledger import Entry
 
 
@@ -105,3 +108,50 @@ def test_a_step_back_is_to_what_was_first_live_before(
 
 def test_a_held_version_is_no_target() -> None:
     assert rollback_target(entries("v0", "v1", "v2"), held=("v1",)) == Target("v0")
+
+
+def on(version: str, model: str = "default") -> Hold:
+    return Hold(1, model, version, "", "v2", "ann", "slow", "", "", 1.0)
+
+
+NONE = "there is no earlier version than v2 to go back to"
+V1_IS_HELD = "v1 was live before v2 and is held; to let it be live again: modeld unhold v1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "held", "why"),
+    [
+        pytest.param([], [], "the history has no version to go back to", id="nothing is known"),
+        pytest.param(["v2"], [], NONE, id="only one"),
+        pytest.param(["v2"], ["v1"], NONE, id="what is held was never live"),
+        pytest.param(["v1", "v2"], ["v1"], V1_IS_HELD, id="the one before is held"),
+        pytest.param(["v0", "v1", "v2"], ["v0", "v1"], V1_IS_HELD, id="all before are held"),
+        pytest.param(
+            ["v2", "v3", "rollback:v2"],
+            ["v3"],
+            f"v2 is where the last rollback went; {NONE}",
+            id="pressed twice",
+        ),
+        pytest.param(
+            ["v1", "v2", "v3", "rollback:v2"],
+            ["v3"],
+            "v2 is where the last rollback went; to go further back: modeld rollback --to v1",
+            id="could go further",
+        ),
+        pytest.param(
+            ["v1", "v2", "v3", "rollback:v2"],
+            ["v1", "v3"],
+            f"v2 is where the last rollback went; {V1_IS_HELD}",
+            id="what lies further is held",
+        ),
+    ],
+)
+def test_a_rollback_that_stays_says_why(changes: list[str], held: list[str], why: str) -> None:
+    assert why_stays(entries(*changes), [on(version) for version in held]) == why
+
+
+def test_the_way_out_names_the_model() -> None:
+    made = [replace(entry, model="churn") for entry in entries("v1", "v2", "v3", "rollback:v2")]
+
+    assert why_stays(made, []).endswith(": modeld rollback --to v1 --model churn")
+    assert why_stays(made, [on("v1", "churn")]).endswith(": modeld unhold v1 --model churn")

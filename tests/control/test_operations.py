@@ -365,11 +365,21 @@ async def test_a_rollback_may_name_its_target(world: World) -> None:
     assert (changed.active, world.causes[-1].trigger) == ("v0", "rollback")
 
 
-async def test_where_nothing_was_live_before_it_stays(world: World) -> None:
+async def test_where_nothing_was_live_before_it_is_refused(world: World) -> None:
+    with pytest.raises(VersionNotFound, match="there is no earlier version than v1"):
+        await back(world)
+
+
+async def test_pressed_again_with_nothing_further_back_it_stays(world: World) -> None:
+    await world.operations().set_active(to("v2"))
+    await back(world)
+
     changed = await back(world)
 
     assert changed.unchanged
-    assert changed.message == "there is no earlier version than v1 to go back to"
+    assert changed.message == (
+        "v1 is where the last rollback went; there is no earlier version than v1 to go back to"
+    )
     assert "further_back" not in changed.document()
 
 

@@ -267,6 +267,33 @@ def test_a_rollback_that_is_pressed_twice_stays_where_it_was(upstream: Upstream)
     assert holds(server) == ["v2"]
 
 
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_rollback_that_meets_only_held_versions_says_so_and_fails(
+    server: Server, is_running: bool
+) -> None:
+    server.admin("set-active-version", {"version": "v2", "reason": "better", "hold": True})
+    if not is_running:
+        server.stop()
+
+    done = server.command("rollback", "--reason", "v2 is bad")
+
+    assert done.returncode == 1
+    assert (
+        "v1 was live before v2 and is held; to let it be live again: modeld unhold v1"
+        in done.stdout + done.stderr
+    )
+    assert server.state.read_text() == "active: v2\n"
+
+
+def test_after_unhold_a_rollback_goes_there(server: Server) -> None:
+    server.admin("set-active-version", {"version": "v2", "reason": "better", "hold": True})
+    server.command("unhold", "v1")
+
+    done = server.command("rollback", "--reason", "v2 is bad")
+
+    assert (done.returncode, server.live()) == (0, "v1")
+
+
 @pytest.mark.parametrize(("asked", "held"), [(False, []), (True, ["v2"])])
 def test_a_call_may_insist_on_a_hold_or_on_none(
     upstream: Upstream, asked: bool, held: list[str]

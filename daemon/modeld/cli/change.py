@@ -24,7 +24,7 @@ from modeld.cli.options import (
 )
 from modeld.cli.rollback_git import roll_back_in_git
 from modeld.config import Settings
-from modeld.control.history import ROLLBACK, rollback_target
+from modeld.control.history import ROLLBACK, rollback_target, why_stays
 from modeld.control.holds import Hold, Holds
 from modeld.control.ledger import Entry, Ledger
 from modeld.desired.document import ModelWish, blob_id, parse
@@ -92,7 +92,7 @@ def rollback(
     """Go back to the version that was live before.
 
     Pressed again it stays where it is, and says what would go further back. Exit
-    codes: 0 done, 1 refused (nothing changed).
+    codes: 0 done, 1 refused, or nothing to go back to (nothing changed).
     """
     settings = read_settings(config, **flags)
     content: dict[str, Any] = {"model": model, "reason": reason, "actor": actor}
@@ -157,14 +157,14 @@ def _target(settings: Settings, model: str) -> str:
     if not path.exists():
         fail("no server runs here and none has run, so there is no history", _REFUSED)
     with closing(Ledger(path)) as ledger:
-        history = ledger.history(model)
+        history, holds = ledger.history(model), Holds(ledger.database).of(model)
     asked = _asked_for(settings, model)
     if history and asked != history[-1].version:
         # What the file asks for was never live: going back is to what was live last.
         return history[-1].version
-    target = rollback_target(history)
+    target = rollback_target(history, [hold.version for hold in holds])
     if target.version is None:
-        fail("nothing to go back to", _REFUSED)
+        fail(f"refused, nothing changed: {why_stays(history, holds)}", _REFUSED)
     return target.version
 
 

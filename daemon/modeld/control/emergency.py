@@ -149,9 +149,9 @@ class Emergency:
             await asyncio.to_thread(self._holds.release, [hold], by or "a call")
         return hold is not None
 
-    def held(self, model: str) -> tuple[str, ...]:
-        """Name the versions of a model that are held."""
-        return tuple(hold.version for hold in self._holds.of(model))
+    def holds_of(self, model: str) -> tuple[Hold, ...]:
+        """Give the holds on versions of a model."""
+        return self._holds.of(model)
 
     def git(self) -> dict[str, Any]:
         """Say how far git is, for the answer."""

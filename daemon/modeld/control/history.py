@@ -1,11 +1,12 @@
 """Read the history of what was live: where would a rollback go?
 
-Pure functions over the ledger's entries, oldest first.
+Pure functions over the ledger's entries, oldest first, and the holds in force.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from modeld.control.holds import Hold, of_model
 from modeld.control.ledger import Entry
 
 ROLLBACK = "rollback"
@@ -52,6 +53,32 @@ def rollback_target(entries: Sequence[Entry], held: Collection[str] = ()) -> Tar
     if current.trigger == ROLLBACK:
         return Target(None, before)
     return Target(before)
+
+
+def why_stays(entries: Sequence[Entry], holds: Sequence[Hold]) -> str:
+    """Say why a rollback stays where it is, and what would go further back.
+
+    `entries` and `holds` are those of the model; the rollback has no target.
+    """
+    if not entries:
+        return "the history has no version to go back to"
+    current = entries[-1]
+    last = f"{current.version} is where the last rollback went; "
+    return (last if current.trigger == ROLLBACK else "") + _why_no_further(entries, holds)
+
+
+def _why_no_further(entries: Sequence[Entry], holds: Sequence[Hold]) -> str:
+    model, current = entries[-1].model, entries[-1].version
+    held = {hold.version: hold.release for hold in holds}
+    if further := _before(entries, held):
+        return f"to go further back: modeld rollback --to {further}{of_model(model)}"
+    for version in reversed(_line(entries)):
+        if version in held and version != current:
+            return (
+                f"{version} was live before {current} and is held; "
+                f"to let it be live again: {held[version]}"
+            )
+    return f"there is no earlier version than {current} to go back to"
 
 
 def _before(entries: Sequence[Entry], held: Collection[str]) -> str | None:

@@ -42,13 +42,17 @@ class Hold:
     @property
     def release(self) -> str:
         """The command that ends it."""
-        of_model = "" if self.model == DEFAULT_MODEL else f" --model {self.model}"
-        return f"modeld unhold {self.version}{of_model}"
+        return f"modeld unhold {self.version}{of_model(self.model)}"
 
     @property
     def rejected(self) -> ModelVersion:
         """The version that is held."""
         return ModelVersion(self.model, self.version)
+
+
+def of_model(model: str) -> str:
+    """Give the option that names a model in a command; empty for the default one."""
+    return "" if model == DEFAULT_MODEL else f" --model {model}"
 
 
 class Holds:

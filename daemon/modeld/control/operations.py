@@ -13,7 +13,7 @@ from typing import Any
 
 from modeld.control.changes import Cause
 from modeld.control.emergency import Emergency, Live, Planned
-from modeld.control.history import ROLLBACK, rollback_target
+from modeld.control.history import ROLLBACK, rollback_target, why_stays
 from modeld.control.ledger import Ledger
 from modeld.control.progress import Progress
 from modeld.control.reconciler import Reconciler
@@ -116,21 +116,35 @@ class Operations:
         await asyncio.to_thread(self._repository.folder, version, named)
 
     async def rollback(self, request: SetActive) -> Changed:
-        """Go back to the version that was live before; pressed again it stays."""
+        """Go back to the version that was live before; pressed again it stays.
+
+        Raises `VersionNotFound` when there is nothing to go back to.
+        """
         request = replace(request, trigger=ROLLBACK)
         if request.version:
             return await self.set_active(request)
         if asked_for := await self._never_live(request.model):
             return await self.set_active(replace(request, version=asked_for))
         entries = await self._switch.history(request.model)
-        target = rollback_target(entries, self._emergency.held(request.model))
+        target = rollback_target(entries, self._held(request.model))
         if target.version is not None:
             return await self.set_active(replace(request, version=target.version))
         self._check_expectations(request, await self._base())
         current = self._current(request.model)
         if current is None:
             raise VersionNotFound("nothing was live yet, so there is nothing to go back to")
-        return self._unchanged(request, current, target.further)
+        why = why_stays(entries, self._emergency.holds_of(request.model))
+        if not entries or entries[-1].trigger != ROLLBACK:
+            raise VersionNotFound(why)
+        return replace(
+            self._answer(request, current),
+            unchanged=True,
+            further_back=target.further,
+            message=why,
+        )
+
+    def _held(self, model: str) -> tuple[str, ...]:
+        return tuple(hold.version for hold in self._emergency.holds_of(model))
 
     async def _never_live(self, model: str) -> str | None:
         """Name the live version where the file asks for another, which is not served.
@@ -143,16 +157,6 @@ class Operations:
         if current is None or wish is None or wish.active == current:
             return None
         return current
-
-    def _unchanged(self, request: SetActive, current: str, further: str | None) -> Changed:
-        message = f"{current} is where the last rollback went"
-        if further is None:
-            message = f"there is no earlier version than {current} to go back to"
-        else:
-            message += f"; to go further back: modeld rollback --to {further}"
-        return replace(
-            self._answer(request, current), unchanged=True, further_back=further, message=message
-        )
 
     def _current(self, model: str) -> str | None:
         return self._switch.live_versions().get(model)
@@ -219,7 +223,7 @@ class Operations:
         is_held = await self._emergency.release(ModelVersion(model, version), actor)
         is_overridden = await self._reconciler.drop_override(ModelVersion(model, version))
         if not (is_held or is_overridden):
-            raise VersionNotFound(f"{version} is not held", self._emergency.held(model))
+            raise VersionNotFound(f"{version} is not held", self._held(model))
         self._reconciler.try_again()
         return {"released": version, "model": model, "was_overridden": is_overridden}
 
