@@ -31,6 +31,12 @@ def test_everything_comes_back() -> None:
         kind="classes",
         classes=(0, 1, 2),
         samples="samples.json",
+        ignores_extra=True,
+        batching=False,
+        hosts=2,
+        compile="never",
+        max_memory=1 << 30,
+        device="cpu",
         trained=Trained(
             at="2026-11-27T10:00:00+00:00",
             libraries=(("scikit-learn", "1.10"),),

@@ -33,7 +33,7 @@ from tests.support.server import (
     is_alive,
     make_server,
 )
-from tests.support.versions import write_code, write_model, write_onnx
+from tests.support.versions import write_code, write_model, write_onnx, write_regression
 
 NEVER = {"MODELD_COMPILE": "never"}
 CLASS = """
@@ -236,6 +236,55 @@ def test_a_package_may_be_the_code(folder: Server, work: Path) -> None:
 
     samples = json.loads((folder.models / "v1" / "samples.json").read_text())
     assert samples == {"inputs": [{"a": 1.0, "b": 2.0}], "outputs": [6.0]}
+
+
+def test_what_a_person_says_in_a_folder_is_kept(folder: Server, work: Path) -> None:
+    source = work / "said"
+    write_regression(source)
+    (source / "own.py").write_text("")
+    said = (
+        "inputs: [{name: a, type: int8}, {name: b, type: bool}]\nextra_inputs: ignore\n"
+        "code: [own.py]\ntrusted: [own.Step]\nbatching: false\nhosts: 2\ncompile: never\n"
+        "max_memory: 8GiB\ndevice: cpu\n"
+    )
+    (source / "model.yaml").write_text(said)
+
+    told = add(folder, work, "said")
+
+    kept = manifest_of(folder)
+    names = ("extra_inputs", "code", "trusted", "batching", "hosts", "compile", "device")
+    assert {name: kept[name] for name in names} == {
+        name: yaml.safe_load(said)[name] for name in names
+    }
+    assert kept["max_memory"] == str(8 << 30)
+    assert [(each["name"], each["type"]) for each in told["inputs"]] == [
+        ("a", "int8"),
+        ("b", "bool"),
+    ]
+    assert told["why_native"] == "model.yaml has compile: never"
+
+
+def test_the_rank_that_a_person_says_is_kept(folder: Server, work: Path) -> None:
+    (work / "said").mkdir()
+    (work / "said" / "own.py").write_text(
+        "class Length:\n    predict = staticmethod(lambda rows: [len(row) for row in rows])\n"
+    )
+    (work / "said" / "model.pkl").write_bytes(b"\x80\x02cown\nLength\n)R.")
+    (work / "said" / "model.yaml").write_text("rank: 0\ncode: [own.py]\n")
+
+    add(folder, work, "said")
+
+    assert manifest_of(folder)["rank"] == 0
+
+
+def test_a_manifest_in_a_folder_is_read_strictly(folder: Server, work: Path) -> None:
+    write_regression(work / "said")
+    (work / "said" / "model.yaml").write_text("hots: 2\n")
+
+    error = refused(folder, work, "said")
+
+    assert "said/model.yaml" in error
+    assert "hots" in error
 
 
 # Names and places

@@ -128,6 +128,22 @@ def test_a_model_is_added_with_the_libraries_that_made_it(
     assert running.predict({"features": [3, 3]}, "?version=added").status == 200
 
 
+def test_a_folder_that_names_its_environment_is_opened_with_it(
+    running: Server, environment: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old.txt").write_text(REQUIREMENTS)
+    (tmp_path / "model.yaml").write_text("environment: old.txt\n")
+    python = str(environment / "bin" / "python")
+    model = str(tmp_path / "model.pkl")
+    subprocess.run([python, "-c", FOREST, model], check=True, capture_output=True)
+
+    added = running.command("add", str(tmp_path), "named")
+
+    assert added.returncode == 0, added.stderr
+    assert f"scikit-learn {OLD}" in added.stdout
+    assert 'environment: "old.txt"' in (running.models / "named" / "model.yaml").read_text()
+
+
 def test_without_its_own_environment_the_difference_is_told(
     running: Server, environment: Path
 ) -> None:

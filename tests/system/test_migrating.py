@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.server import ROOT, Server, cared_for, make_server
 from tests.support.versions import write_onnx, write_regression
@@ -113,12 +114,22 @@ def test_a_folder_of_triton_gives_its_newest_version(folder: Server, tmp_path: P
     assert "of Triton's versions 10 is taken, the newest of 2" in told["notes"]
 
 
-def test_a_version_of_modeld_itself_is_added_without_its_manifest(
-    folder: Server, tmp_path: Path
-) -> None:
+def test_a_version_of_modeld_itself_is_measured_anew(folder: Server, tmp_path: Path) -> None:
+    """Its digests, samples and metrics may be wrong by now."""
     add(folder, write_regression(tmp_path / "two"))
+    first = folder.models / "v1"
+    manifest = yaml.safe_load((first / "model.yaml").read_text())
+    manifest["files"]["model.pkl"]["sha256"] = "0" * 64
+    manifest["samples"] = "golden.json"
+    manifest["trained"]["metrics"] = {"r2": 0.5}
+    (first / "model.yaml").write_text(yaml.safe_dump(manifest))
+    (first / "samples.json").rename(first / "golden.json")
 
-    told = add(folder, folder.models / "v1")
+    told = add(folder, first)
 
+    second = yaml.safe_load((folder.models / "v2" / "model.yaml").read_text())
     assert (told["version"], told["tool"]) == ("v2", "")
     assert set(told["files"]) == {"model.pkl"}
+    assert second["files"]["model.pkl"]["sha256"] != "0" * 64
+    assert second["samples"] == "samples.json"
+    assert "metrics" not in second["trained"]

@@ -17,6 +17,7 @@ from modeld.cli.added_view import document_of, print_added
 from modeld.cli.options import fail, json_option, place_options, read_settings, show
 from modeld.cli.terminal import ended_as_by_ctrl_c, printable
 from modeld.control.adding import Addition, Say, add
+from modeld.control.copying import own_environment
 from modeld.control.environments import Environments
 from modeld.domain import DEFAULT_MODEL
 from modeld.errors import ModeldError
@@ -68,9 +69,10 @@ def add_version(
         raise click.UsageError("--target names a column of --samples, which is not given")
     addition = Addition(path, model, version, samples, target, code, synthetic, trust, environment)
     try:
-        if environment is not None:
+        requirements = environment or own_environment(path)
+        if requirements is not None:
             # Before anything is shown: pip shows how far it is by itself.
-            Environments(settings.environments).build(environment.read_bytes())
+            Environments(settings.environments).build(requirements.read_bytes())
         with _silent_log(), ended_as_by_ctrl_c(), _progress() as say:
             added = add(settings, addition, say, _warn)
     except (ModeldError, OSError) as error:

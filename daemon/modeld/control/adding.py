@@ -209,12 +209,10 @@ def _write_manifest(arrival: Arrival, taken: Taken, described: Described) -> Non
     signature = described.signature
     before = read_manifest(arrival.folder) or Manifest()
     columns = zip(signature.columns, nullable_of(signature), described.types, strict=True)
-    manifest = Manifest(
+    manifest = replace(
+        before,
         format=taken.artifact.format,
         files=taken.staged.files,
-        code=before.code,
-        environment=before.environment,
-        trusted=before.trusted,
         columns=tuple(
             replace(each, nullable=may_miss, type=kind) for each, may_miss, kind in columns
         ),
@@ -244,6 +242,8 @@ def nullable_of(signature: Signature) -> tuple[bool, ...]:
 async def _compile(settings: Settings, made: _Made, arrival: Arrival, nursery: Nursery) -> _Made:
     """Compile it; that it cannot be is no misfortune."""
     why_native = "MODELD_COMPILE=never" if settings.compile == "never" else ""
+    if made.taken.artifact.compile == "never":
+        why_native = "model.yaml has compile: never"
     why_native = why_native or made.described.why_native
     if why_native:
         return replace(made, why_native=why_native)

@@ -2,13 +2,14 @@
 
 Of a folder that another tool wrote, the model is copied, and what that tool says of it is
 taken along. A single file is named by what it is. Links are followed, since the copy is what
-counts; what modeld itself writes beside a model is left out, because it is written anew.
+counts. Of a manifest in the folder, what a person says and a model cannot is taken along; what
+modeld measures and writes itself is left out, because it is written anew.
 """
 
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from modeld.errors import ArtifactNotReady, LfsPointer, UnknownFormat
 from modeld.repository.digest import LFS_HEAD
 from modeld.repository.files import MOST_FILES, is_noise
 from modeld.repository.foreign import read_foreign
-from modeld.repository.manifest import COMPILED, MANIFEST, SAMPLES, Manifest
+from modeld.repository.manifest import COMPILED, MANIFEST, SAMPLES, Manifest, read_manifest
 from modeld.runtimes.formats import name_of
 
 _OURS = (MANIFEST, SAMPLES, COMPILED)
@@ -40,8 +41,10 @@ def bring(source: Path, code: Sequence[Path], into: Path) -> Brought:
     """Copy a model with its code; raises a `VersionError` or `OSError`."""
     foreign = read_foreign(source) if source.is_dir() else None
     if foreign is None:
-        copy_model(source, into)
-        return Brought(Manifest(code=copy_code(code, into)))
+        before = _manifest_in(source)
+        copy_model(source, into, besides=(before.samples,))
+        says = _said_by_people(before)
+        return Brought(replace(says, code=(*says.code, *copy_code(code, into))))
     copy_model(foreign.model, into)
     says = Manifest(
         code=copy_code((*foreign.code, *code), into),
@@ -51,8 +54,38 @@ def bring(source: Path, code: Sequence[Path], into: Path) -> Brought:
     return Brought(says, foreign.tool, foreign.rows, foreign.notes)
 
 
-def copy_model(source: Path, into: Path) -> None:
-    """Copy a model's file or folder; raises `ArtifactNotReady`, `UnknownFormat` or `OSError`."""
+def own_environment(source: Path) -> Path | None:
+    """Find the requirements that a folder's own manifest names; raises a `VersionError`."""
+    if not source.is_dir() or read_foreign(source) is not None:
+        return None
+    name = _manifest_in(source).environment
+    return source / name if name else None
+
+
+def _manifest_in(source: Path) -> Manifest:
+    found = read_manifest(source.resolve()) if source.is_dir() else None
+    return found or Manifest()
+
+
+def _said_by_people(manifest: Manifest) -> Manifest:
+    """Leave out what is measured: files, answers, samples, and how it was trained."""
+    return replace(
+        manifest,
+        format=None,
+        files=(),
+        kind="",
+        classes=(),
+        threshold=None,
+        samples="",
+        trained=None,
+    )
+
+
+def copy_model(source: Path, into: Path, besides: Sequence[str] = ()) -> None:
+    """Copy a model's file, or its folder without the files of modeld and those of `besides`.
+
+    Raises `ArtifactNotReady`, `UnknownFormat` or `OSError`.
+    """
     if not source.exists():
         raise ArtifactNotReady(f"{source} is not there")
     if source.is_file():
@@ -61,7 +94,7 @@ def copy_model(source: Path, into: Path) -> None:
         return
     if not source.is_dir():
         raise ArtifactNotReady(f"{source} is neither a file nor a folder")
-    paths = [path for path in walk(source) if path not in _OURS]
+    paths = [path for path in walk(source) if path not in (*_OURS, *besides)]
     if not paths:
         raise UnknownFormat(f"{source} has no files in it")
     _copy_all(source, paths, into)

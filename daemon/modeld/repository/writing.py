@@ -60,11 +60,26 @@ def _entries(manifest: Manifest) -> dict[str, Any]:
         "environment": _Text(manifest.environment),
         "trusted": list(map(_Text, manifest.trusted)),
         "inputs": _inputs(manifest),
+        "extra_inputs": "ignore" if manifest.ignores_extra else "",
         **({"rank": manifest.rank} if manifest.rank >= 0 and not manifest.columns else {}),
         "outputs": _outputs(manifest),
         "samples": manifest.samples,
+        **_running(manifest),
         "trained": _trained(manifest),
     }
+
+
+def _running(manifest: Manifest) -> dict[str, Any]:
+    """Say how it is to be run, where that is not how all are."""
+    usual = Manifest()
+    said = {
+        "batching": (manifest.batching, usual.batching),
+        "hosts": (manifest.hosts, usual.hosts),
+        "compile": (manifest.compile, usual.compile),
+        "max_memory": (_Text(manifest.max_memory), _Text(usual.max_memory)),
+        "device": (manifest.device, usual.device),
+    }
+    return {name: value for name, (value, default) in said.items() if value != default}
 
 
 def _file(entry: FileEntry) -> _Flow:
