@@ -285,7 +285,8 @@ class Describe:
 
     `table` is a file of rows, empty for none, and `target` the column in it that is to be
     predicted. Golden samples are written to `samples`: rows of the table, or made-up ones
-    where `makes_up` or there is no table.
+    where `makes_up` or there is no table. `answers` is a file of those that the model gave
+    before it was stored, by the numbers of rows; empty for none.
     """
 
     artifact: Artifact
@@ -293,6 +294,7 @@ class Describe:
     target: str
     makes_up: bool
     samples: str
+    answers: str
     limit_seconds: float
 
 

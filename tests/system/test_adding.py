@@ -264,6 +264,23 @@ def test_what_a_person_says_in_a_folder_is_kept(folder: Server, work: Path) -> N
     assert told["why_native"] == "model.yaml has compile: never"
 
 
+def test_rows_that_are_made_up_fit_the_types_of_a_manifest(folder: Server, work: Path) -> None:
+    source = work / "said"
+    source.mkdir()
+    rows = np.random.default_rng(0).normal(size=(50, 2)) * [1, 200]
+    joblib.dump(
+        make_pipeline(StandardScaler(), LinearRegression()).fit(rows, rows[:, 0]),
+        source / "model.pkl",
+    )
+    (source / "model.yaml").write_text("inputs: [{name: a, type: bool}, {name: b, type: int8}]\n")
+
+    add(folder, work, "said", **NEVER)
+
+    samples = json.loads((folder.models / "v1" / "samples.json").read_text())
+    assert {row["a"] for row in samples["inputs"]} == {0, 1}
+    assert {row["b"] for row in samples["inputs"]} <= {*range(-128, 128)}
+
+
 def test_the_rank_that_a_person_says_is_kept(folder: Server, work: Path) -> None:
     (work / "said").mkdir()
     (work / "said" / "own.py").write_text(

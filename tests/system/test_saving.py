@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
 
 from modeld import save
 from modeld.errors import ModeldError
@@ -92,6 +97,73 @@ def test_samples_of_every_kind_are_taken(tmp_path: Path, samples: Any, first: An
     assert saved.metrics["r2"] == pytest.approx(1)
     assert saved.compiled
     assert (tmp_path / "state" / "active.yaml").read_text() == "active: v1\n"
+
+
+RANDOM = np.random.default_rng(0)
+TABLE = pd.DataFrame(
+    {
+        "code": RANDOM.integers(0, 2000, 50),
+        "small": RANDOM.integers(0, 9, 50).astype("uint8"),
+        "flag": RANDOM.random(50) > 0.5,
+        "maybe": pd.array([True] * 50, dtype="boolean"),
+        "city": RANDOM.choice(["Oslo", "Bergen"], 50),
+        "object": pd.Series(["a", None] * 25, dtype="object"),
+        "kind": pd.Categorical(["x", "y"] * 25),
+        "number": RANDOM.random(50),
+        "gap": pd.array([None, *range(49)], dtype="Int64"),
+    }
+)
+TYPES = {
+    **{"code": "int64", "small": "uint8", "flag": "bool", "maybe": "bool"},
+    **{"city": "string", "object": "string", "kind": "string"},
+    **{"number": "float64", "gap": "float64"},
+}
+LABELS = np.where(TABLE["code"] > 999, "many", "few")
+
+
+def make_counter() -> Any:
+    """A function that counts otherwise where whole numbers come as floats.
+
+    It is pickled by value, as what a notebook defines.
+    """
+    return lambda columns: pd.DataFrame(columns).astype(str).map(len).to_numpy()
+
+
+def test_the_columns_of_a_frame_are_recorded_with_their_types(repository: Server) -> None:
+    columns = [
+        ("digits", FunctionTransformer(make_counter()), ["code", "flag"]),
+        ("texts", OneHotEncoder(), ["city"]),
+    ]
+    model = make_pipeline(ColumnTransformer(columns), DecisionTreeClassifier()).fit(TABLE, LABELS)
+
+    saved = save(model, TABLE.head(20), models=repository.models, version="typed")
+
+    manifest = yaml.safe_load((Path(saved.folder) / "model.yaml").read_text())
+    repository.write_state("active: typed\n")
+    repository.start()
+    repository.wait_until_live("typed")
+    rows = json.loads(TABLE.to_json(orient="records"))
+    answer = repository.predict({"instances": rows})
+    assert {each["name"]: each["type"] for each in manifest["inputs"]} == TYPES
+    assert answer.json["predictions"] == model.predict(TABLE).tolist()
+
+
+@pytest.mark.parametrize(
+    "samples", [TABLE[["code"]], TABLE[["code"]].to_numpy()], ids=["frame", "array"]
+)
+def test_a_model_that_would_answer_otherwise_than_here_is_refused(
+    tmp_path: Path, samples: Any
+) -> None:
+    digits = FunctionTransformer(make_counter())
+    model = make_pipeline(digits, LinearRegression()).fit(samples, make_counter()(samples))
+
+    says = (
+        "row 1 of the samples: the model answers 4.0 to it, and 6.0.* to it as an array of float64"
+    )
+    with pytest.raises(ModeldError, match=says):
+        save(model, samples, models=tmp_path / "models")
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_prints_well(tmp_path: Path) -> None:

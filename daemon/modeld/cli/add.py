@@ -42,6 +42,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--code", type=_FILE, multiple=True, help="A module or package that it needs.")
 @click.option("--environment", type=_FILE, help="Requirements of an environment of its own.")
 @click.option("--trust", multiple=True, metavar="TYPE", help="A type that a skops file may have.")
+@click.option("--answers", type=_FILE, hidden=True, help="What it answered before it was stored.")
 def add_version(
     config: Path | None,
     as_json: bool,
@@ -54,6 +55,7 @@ def add_version(
     code: tuple[Path, ...],
     environment: Path | None,
     trust: tuple[str, ...],
+    answers: Path | None,
     **flags: object,
 ) -> None:
     """Add the model in PATH, a file or a folder, as VERSION (the next free one by default).
@@ -67,7 +69,9 @@ def add_version(
     settings = read_settings(config, **flags)
     if target and samples is None:
         raise click.UsageError("--target names a column of --samples, which is not given")
-    addition = Addition(path, model, version, samples, target, code, synthetic, trust, environment)
+    addition = Addition(
+        path, model, version, samples, target, code, synthetic, trust, environment, answers
+    )
     try:
         requirements = environment or own_environment(path)
         if requirements is not None:

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import isnan
 from pathlib import Path
 from typing import Any
 
+from modeld.cli.saved_rows import columns_of, own_answers, write_rows
 from modeld.errors import ModeldError
+from modeld.repository.manifest import MANIFEST, Manifest
+from modeld.repository.writing import manifest_text
 
 _WARNING = "modeld: warning: "
 _NOT_ADDED = " is not added: "
@@ -65,20 +67,23 @@ def save(
 
     `samples` are some rows that it takes (a data frame, an array, a list of rows or texts), of
     which up to 20 are committed with it; `target` their known answers, which it is measured by.
+    The columns of a data frame are recorded with their types. A model that answers a row
+    otherwise here than as it is served is refused.
     `version` is the next free one by default, `model` names one of several, and `code` are
     modules that it needs and that are not installed. Raises `ModeldError`; then nothing is
     left behind.
     """
     with tempfile.TemporaryDirectory(prefix="modeld-") as temporary:
-        path = _pickle(estimator, Path(temporary))
-        arguments = [str(path), *([version] if version else [])]
+        folder = _write_model(estimator, samples, Path(temporary))
+        arguments = [str(folder), *([version] if version else [])]
         arguments += ["--models", str(models), "--state", str(_state(Path(models)))]
         arguments += ["--model", model] if model else []
         for each in code:
             arguments += ["--code", str(each)]
         if samples is not None:
-            table, column = _write_rows(samples, target, Path(temporary))
+            table, column = write_rows(samples, target, Path(temporary))
             arguments += ["--samples", str(table), *(["--target", column] if column else [])]
+            arguments += ["--answers", str(_write_answers(estimator, samples, Path(temporary)))]
         elif target is not None:
             raise ModeldError("target has the answers to samples, which are not given")
         return _add(arguments)
@@ -111,65 +116,22 @@ def _state(models: Path) -> Path:
     return models.parent / "state" / "active.yaml"
 
 
-def _pickle(estimator: Any, folder: Path) -> Path:
+def _write_model(estimator: Any, samples: Any, temporary: Path) -> Path:
+    """Pickle a model into a folder, with a manifest that says the types of a frame's columns."""
     import cloudpickle  # type: ignore[import-untyped]  # it ships no types
 
-    path = folder / "model.pkl"
-    with path.open("wb") as file:
+    folder = temporary / "model"
+    folder.mkdir()
+    with (folder / "model.pkl").open("wb") as file:
         cloudpickle.dump(estimator, file)
+    columns = columns_of(estimator, samples)
+    if columns:
+        text = manifest_text(Manifest(columns=columns))
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _write_answers(estimator: Any, samples: Any, temporary: Path) -> Path:
+    path = temporary / "answers.json"
+    path.write_text(json.dumps(own_answers(estimator, samples)), encoding="utf-8")
     return path
-
-
-def _write_rows(samples: Any, target: Any, folder: Path) -> tuple[Path, str]:
-    """Write rows as JSON lines, with the target as a last column; gives its name."""
-    rows = _rows(samples)
-    known = [] if target is None else _list(target)
-    column = ""
-    if target is not None:
-        if len(known) != len(rows):
-            raise ModeldError(f"samples have {len(rows)} rows, target has {len(known)}")
-        rows, column = _with_target(rows, known)
-    path = folder / "samples.jsonl"
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(row, default=_plain)}\n" for row in rows)
-    return path, column
-
-
-def _rows(samples: Any) -> list[Any]:
-    if hasattr(samples, "to_dict") and hasattr(samples, "columns"):
-        if not all(isinstance(name, str) for name in samples.columns):
-            return _list(samples.to_numpy())
-        return [_finite(row) for row in samples.to_dict("records")]
-    return [_finite(row) for row in _list(samples)]
-
-
-def _list(values: Any) -> list[Any]:
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    listed: Iterable[Any] = values.tolist() if hasattr(values, "tolist") else values
-    return list(listed)
-
-
-def _finite(row: Any) -> Any:
-    """Write a missing number as JSON can."""
-    if isinstance(row, Mapping):
-        return {name: _finite(cell) for name, cell in row.items()}
-    if isinstance(row, list | tuple):
-        return [_finite(cell) for cell in row]
-    return None if isinstance(row, float) and isnan(row) else row
-
-
-def _with_target(rows: list[Any], known: list[Any]) -> tuple[list[Any], str]:
-    if isinstance(rows[0], str):
-        return [{"text": r, "target": y} for r, y in zip(rows, known, strict=True)], "target"
-    if isinstance(rows[0], Mapping):
-        column = "target"
-        while column in rows[0]:
-            column += "_"
-        return [{**r, column: y} for r, y in zip(rows, known, strict=True)], column
-    return [[*row, y] for row, y in zip(rows, known, strict=True)], str(len(rows[0]))
-
-
-def _plain(value: Any) -> Any:
-    """Turn numpy's values into Python's; whatever JSON has no word for becomes a text."""
-    return value.item() if hasattr(value, "item") else str(value)

@@ -48,7 +48,8 @@ Say = Callable[[str], None]
 class Addition:
     """What is to be added. `version` is empty for the next free one, `samples` for no table.
 
-    `environment` is a requirements file whose environment is built already.
+    `environment` is a requirements file whose environment is built already. `answers` is a file
+    of the answers that the model gave to some rows of the table before it was stored.
     """
 
     source: Path
@@ -60,6 +61,7 @@ class Addition:
     makes_up: bool = False
     trusted: tuple[str, ...] = ()
     environment: Path | None = None
+    answers: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ async def _describe(
         target=addition.target,
         makes_up=addition.makes_up,
         samples=str(arrival.folder.resolve() / SAMPLES),
+        answers=str(addition.answers.resolve()) if addition.answers else "",
         # A table may have a million rows to be asked about.
         limit_seconds=settings.load_timeout + (LIMIT_SECONDS if addition.samples else 5.0),
     )

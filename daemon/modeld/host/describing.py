@@ -23,11 +23,10 @@ from modeld.host.samples_table import Table
 from modeld.host.trial import complete, trial_rows, why_native
 from modeld.messages import Describe, Described
 from modeld.runtimes.formats import executes_code, is_native, libraries_of, open_model
-from modeld.runtimes.golden import is_same, to_rows
+from modeld.runtimes.golden import MOST_GOLDEN, is_same, spread, to_rows
 from modeld.runtimes.model import Model, as_plain
 from modeld.runtimes.scanning import find_globals
 
-MOST_GOLDEN = 20
 _ONCE_MORE = "it does not answer the same twice, so that it has no golden samples"
 
 
@@ -53,6 +52,8 @@ def describe_version(order: Describe) -> Described:
     model.signature = complete(artifact, model, rows)
     notes = [] if rows is not None else ["it does not say which rows it takes: give it --samples"]
     is_steady = _is_steady(model, golden)
+    if order.answers and is_steady:
+        _check_answers(golden, order.answers, _taken(model, artifact))
     if golden.inputs and is_steady:
         content = {"inputs": golden.inputs, "outputs": golden.outputs}
         write_whole(Path(order.samples), (json.dumps(content, ensure_ascii=False) + "\n").encode())
@@ -89,8 +90,8 @@ def _open(artifact: Artifact, table: Table | None) -> tuple[Model, Artifact]:
 def _golden(model: Model, table: Table | None, *, makes_up: bool) -> _Golden:
     if table is not None and not makes_up:
         inputs = table.inputs(model.signature)
-        spread = np.unique(np.linspace(0, len(inputs) - 1, MOST_GOLDEN).astype(int)).tolist()
-        return _answered(model, [inputs[i] for i in spread], [i + 1 for i in spread])
+        places = spread(len(inputs))
+        return _answered(model, [inputs[i] for i in places], [i + 1 for i in places])
     inputs = make_up(model, MOST_GOLDEN)
     whole = [[float(round(value)) for value in row] for row in inputs if isinstance(row, list)]
     for rows in filter(None, (inputs, whole)):
@@ -134,6 +135,27 @@ def _is_steady(model: Model, golden: _Golden) -> bool:
         return True
     again = _ask(model, golden.inputs)
     return all(map(is_same, golden.outputs, again))
+
+
+def _check_answers(golden: _Golden, path: str, taken: str) -> None:
+    """Raise `LoadFailed` where the model answered otherwise before it was stored."""
+    answers = json.loads(Path(path).read_bytes())
+    for number, found in zip(golden.numbers, golden.outputs, strict=False):
+        expected = answers.get(str(number), found)
+        if not is_same(expected, found):
+            raise LoadFailed(
+                f"row {number} of the samples: the model answers {json.dumps(expected)} to it, and "
+                f"{json.dumps(found)} to it as {taken}, which is how it is served: have the model "
+                "convert its columns itself"
+            )
+
+
+def _taken(model: Model, artifact: Artifact) -> str:
+    """Say what a native model is given."""
+    if not getattr(model, "takes_frames", False):
+        return "an array of float64"
+    columns = zip(model.signature.columns, _types(model, artifact), strict=True)
+    return f"a frame of {', '.join(f'{each.name} ({kind})' for each, kind in columns)}"
 
 
 def _types(model: Model, artifact: Artifact) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ They look like rows that it knows and are nobody's: numbers from the ranges that
 on, texts that its encoders and vectorizers have seen.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from modeld.domain import InputColumn
 from modeld.runtimes.columns import as_object
 from modeld.runtimes.model import Array, Model
 from modeld.runtimes.native import NativeModel
+from modeld.runtimes.number_types import whole_range
 
 _DIGITS = 4
 _WORDS = 5
@@ -28,7 +31,7 @@ def make_up(model: Model, count: int) -> list[Any]:
     if not signature.columns:
         return numbers
     seen = model.texts if isinstance(model, NativeModel) else {}
-    rows = [as_object(row, signature.columns) for row in numbers]
+    rows = [as_object(row, signature.columns) for row in _of_types(numbers, signature.columns)]
     for column in signature.columns:
         if column.is_text and column.is_used:
             texts = random.choice(np.array(seen.get(column.name, ("a",)), dtype=object), count)
@@ -48,6 +51,18 @@ def _numbers(model: Model, count: int, random: np.random.Generator) -> Array:
         if len(values):
             rows[:, column] = random.choice(values, count)
     return _rounded(rows)
+
+
+def _of_types(rows: list[Any], columns: Sequence[InputColumn]) -> list[Any]:
+    """Make whole numbers where a column's type wants them."""
+    return [[_of_type(cell, c) for cell, c in zip(row, columns, strict=True)] for row in rows]
+
+
+def _of_type(cell: float, column: InputColumn) -> float:
+    if column.is_plain or column.is_text or not column.is_used:
+        return cell
+    lowest, highest = whole_range(column.type)
+    return float(min(max(round(cell), lowest), highest))
 
 
 def _rounded(rows: Array) -> Array:

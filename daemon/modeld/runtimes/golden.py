@@ -13,6 +13,8 @@ from modeld.runtimes.columns import listed, to_table
 from modeld.runtimes.model import Model, Rows, as_array, pack, unpack
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
+MOST_GOLDEN = 20
+"""The rows that become golden samples, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class Samples:
 
     inputs: list[Any]
     outputs: list[Any]
+
+
+def spread(count: int) -> list[int]:
+    """Give the places of the rows that become golden samples, of so many."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, MOST_GOLDEN).astype(int)).tolist()
+    return places
 
 
 def read_samples(path: str) -> Samples | None:
