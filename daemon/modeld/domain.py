@@ -79,8 +79,8 @@ class Signature:
     the sizes of an image's axes, 0 for one of any size, and is empty for other rows.
     `columns` is empty when the model knows no names; `is_mixed` tells whether some of
     them are texts, `is_plain` whether all are any numbers. `precision` is the number of
-    bits of the floats that the model reads. With `ignores_extra`, an object may have
-    further keys.
+    bits of the floats that the model reads. With `takes_truths`, columns without names
+    take truth values. With `ignores_extra`, an object may have further keys.
     """
 
     rank: int = 1
@@ -92,6 +92,7 @@ class Signature:
     precision: int = 64
     is_mixed: bool = False
     is_plain: bool = True
+    takes_truths: bool = False
     ignores_extra: bool = False
     shape: tuple[int, ...] = ()
 

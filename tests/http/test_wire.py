@@ -37,6 +37,8 @@ NULLABLE = replace(NAMED, nullable=(False, True))
 NARROW = replace(PLAIN, precision=32)
 TEXT = Signature(rank=0)
 IMAGE = Signature(rank=2)
+TRUTHS = Signature(width=2, takes_truths=True)
+TRUTH_IMAGE = Signature(rank=2, takes_truths=True)
 
 
 def rows_of(content: Any, signature: Signature = PLAIN) -> Rows:
@@ -94,6 +96,9 @@ def test_collecting_garbage_goes_on_after_a_body(size: int) -> None:
         ({"features": [[1, 2], [3, 4]]}, IMAGE, [[[1.0, 2.0], [3.0, 4.0]]], True),
         ({"features": [[[1, 2]], [[3, 4]]]}, IMAGE, [[[1.0, 2.0]], [[3.0, 4.0]]], False),
         ({"instances": [[[1, 2]]]}, IMAGE, [[[1.0, 2.0]]], False),
+        ({"features": [True, 0]}, TRUTHS, [[1.0, 0.0]], True),
+        ({"instances": [[1, 0], [False, True]]}, TRUTHS, [[1.0, 0.0], [0.0, 1.0]], False),
+        ({"features": [[True, 0], [False, True]]}, TRUTH_IMAGE, [[[1.0, 0.0], [0.0, 1.0]]], True),
         (b'{"features": [9, 9], "features": [1, 2]}', PLAIN, [[1.0, 2.0]], True),
         (b' \n{"features"\t: [1, 2]}\r\n', PLAIN, [[1.0, 2.0]], True),
     ],
@@ -220,6 +225,8 @@ def test_a_body_that_is_cut_off_says_where() -> None:
         ({"features": [[1, "a"]]}, IMAGE, WrongType, "expected numbers"),
         ({"features": [[1, None]]}, IMAGE, WrongType, "expected numbers"),
         ({"features": [[1, True]]}, IMAGE, WrongType, "expected numbers"),
+        ({"features": [True, 2]}, TRUTHS, WrongType, "expected a truth value, or 0 or 1, found 2"),
+        ({"features": [[True, "a"]]}, TRUTH_IMAGE, WrongType, "expected numbers"),
         ({"features": {"a": 1}}, IMAGE, WrongType, "expected numbers"),
         ({"instances": [[]]}, IMAGE, WrongShape, "dimension"),
     ],

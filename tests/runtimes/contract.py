@@ -14,6 +14,7 @@ import skops.io
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline as make_resampled
 from lightgbm import LGBMClassifier
+from onnx import TensorProto
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -206,6 +207,26 @@ CASES = [
         rows=[[1.0, 2.0], [3.0, 4.0]],
         answers=[[3.0, 1.0], [7.0, 3.0]],
         bad=TABLE,
+    ),
+    Case(
+        "onnx-truths",
+        onnx(onnx_files.identity(TensorProto.BOOL, ["n", 2])),
+        rows=[[True, 0], [0, True]],
+        answers=[[True, False], [False, True]],
+        bad=[
+            ([True, "a"], "wrong_type", "expected a truth value, or 0 or 1, found a text"),
+            ([1, 2], "out_of_range", "expected 0 or 1, found 2"),
+        ],
+        runtime="onnx",
+    ),
+    Case(
+        "onnx-named-truths",
+        onnx(onnx_files.identity(TensorProto.BOOL, ["n", 2])),
+        rows=[{"a": True, "b": 0}, [0, True]],
+        answers=[[True, False], [False, True]],
+        bad=[([1, 2], "wrong_type", '("b"): expected a truth value, or 0 or 1, found 2')],
+        manifest="inputs: [{name: a}, {name: b}]\n",
+        runtime="onnx",
     ),
     Case(
         "own-class",

@@ -12,7 +12,7 @@ from modeld.errors import MissingField, UnknownField, WrongShape, WrongType
 from modeld.runtimes.number_types import wanted_in, whole_range
 
 NUMBERS = frozenset({int, float})
-_NAMELESS = InputColumn("")
+_NAMELESS, _TRUTH = InputColumn(""), InputColumn("", type="bool")
 _NAN = float("nan")
 
 
@@ -55,7 +55,8 @@ def _check_known(row: dict[str, Any], index: int, names: dict[str, None]) -> Non
 
 
 def _cell(value: Any, index: int, place: int, signature: Signature) -> Any:
-    column = signature.columns[place] if place < len(signature.columns) else _NAMELESS
+    nameless = _TRUTH if signature.takes_truths else _NAMELESS
+    column = signature.columns[place] if place < len(signature.columns) else nameless
     if not column.is_used:
         return _NAN
     if column.is_text:
@@ -80,6 +81,19 @@ def _is_number(value: Any, column: InputColumn) -> bool:
         return column.type == "bool"
     lowest, highest = whole_range(column.type)
     return type(value) in NUMBERS and lowest <= value <= highest and value == int(value)
+
+
+def holds_numbers(value: Any, depth: int, signature: Signature) -> bool:
+    """Tell whether lists nested at most so deep hold numbers alone; deeper ones are not entered."""
+    return _holds(value, depth, NUMBERS | {bool} if signature.takes_truths else NUMBERS)
+
+
+def _holds(value: Any, depth: int, kinds: frozenset[type]) -> bool:
+    if type(value) is not list:
+        return type(value) in kinds
+    if kinds.issuperset(map(type, value)):
+        return depth > 0
+    return depth > 1 and all(_holds(item, depth - 1, kinds) for item in value)
 
 
 def kind_of(value: Any) -> str:

@@ -24,7 +24,7 @@ from modeld.errors import (
     WrongShape,
     WrongType,
 )
-from modeld.http.cells import NUMBERS, kind_of, read_row
+from modeld.http.cells import NUMBERS, holds_numbers, kind_of, read_row
 from modeld.http.json_body import LARGE_BODY, parse, parse_large
 
 _LARGEST_FLOAT32 = 3.4028235677973366e38  # above it a number rounds to infinity
@@ -74,7 +74,7 @@ def decode(
         return Rows(_texts(rows), len(rows), is_single)
     if signature.rank == 1:
         rows = [read_row(row, index, signature) for index, row in enumerate(rows, 1)]
-    elif not _holds_numbers(rows, signature.rank + 1):
+    elif not holds_numbers(rows, signature.rank + 1, signature):
         raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
     return Rows(_array(rows, signature, row_type), len(rows), is_single)
 
@@ -98,15 +98,6 @@ def _is_plain_row(row: Any, signature: Signature) -> TypeGuard[list[float]]:
         and 0 < len(row) == signature.width
         and NUMBERS.issuperset(map(type, row))
     )
-
-
-def _holds_numbers(value: Any, depth: int) -> bool:
-    """Tell whether lists nested at most so deep hold numbers alone; deeper ones are not entered."""
-    if type(value) is not list:
-        return type(value) in NUMBERS
-    if NUMBERS.issuperset(map(type, value)):
-        return depth > 0
-    return depth > 1 and all(_holds_numbers(item, depth - 1) for item in value)
 
 
 def encode(predictions: Predictions, rows: Rows, version: str, signature: Signature) -> bytes:

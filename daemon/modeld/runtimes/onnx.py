@@ -80,6 +80,8 @@ def open_onnx(artifact: Artifact) -> OnnxModel:
             f"model.yaml names {len(columns)} inputs, the model takes {width or 'one'}"
         )
     if not known:
+        if model.signature.takes_truths:
+            columns = tuple(replace(column, type="bool") for column in columns)
         model.signature = model.signature.with_columns(columns)
     return model
 

@@ -81,6 +81,7 @@ class Tensor:
             width=sizes[0] if len(sizes) == 1 else 0,
             shape=sizes if len(sizes) > 1 else (),
             precision=64 if kind == "float64" else 32,
+            takes_truths=kind == "bool",
         )
 
     def feed(self, rows: Rows) -> dict[str, Array]:
