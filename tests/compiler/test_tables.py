@@ -215,6 +215,16 @@ def test_what_cannot_be_equal_stays_native_and_says_why(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline], ids=["alone", "a pipeline"])
+def test_boosting_on_categories_of_texts_stays_native(tmp_path: Path, wrap: Any) -> None:
+    frame = FRAME[["sex", "fare"]].astype({"sex": "category"})
+    model = wrap(HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype"))
+    native = opened(tmp_path, model.fit(frame, SURVIVED))
+
+    with pytest.raises(CompileFailed, match="is not compiled|cannot convert it"):
+        compile_model(native, None)
+
+
 def test_the_rows_have_every_text_and_such_as_look_like_them(tmp_path: Path) -> None:
     native = trained(tmp_path, usual(FOREST))
 

@@ -3,10 +3,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMClassifier
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.feature_extraction.text import (
     CountVectorizer,
     HashingVectorizer,
@@ -67,6 +69,44 @@ def fitted(*transformers: Any) -> Any:
 )
 def test_columns_of_texts_are_found(transformer: Any, texts: Any) -> None:
     assert find_texts(fitted(transformer), NAMES) == texts
+
+
+CATEGORIES = pd.DataFrame(
+    {
+        "age": [1.0, 2.0] * 20,
+        "city": pd.Categorical(["Rome", "Oslo"] * 20),
+        "size": pd.Categorical([38, 40] * 20),
+        "same": pd.Categorical(["a"] * 40),
+    }
+)
+BOOSTED = [
+    LGBMClassifier(n_estimators=2, verbose=-1),
+    HistGradientBoostingClassifier(max_iter=2, categorical_features="from_dtype"),
+]
+
+
+@pytest.mark.parametrize("model", BOOSTED)
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline])
+def test_categories_of_texts_are_found(model: Any, wrap: Any) -> None:
+    found = wrap(clone(model)).fit(CATEGORIES, [0, 1] * 20)
+
+    assert find_texts(found, list(CATEGORIES.columns)) == {"city": ("Oslo", "Rome"), "same": ("a",)}
+    assert find_texts(found, []) == {}
+
+
+def test_categories_whose_places_are_not_known_are_not_found() -> None:
+    """An ordered one is kept with the others, and split as a number."""
+    frame = CATEGORIES.assign(grade=pd.Categorical(["a", "b"] * 20, ordered=True))
+    model = LGBMClassifier(n_estimators=2, verbose=-1).fit(frame, [0, 1] * 20)
+
+    assert find_texts(model, list(frame.columns)) == {}
+
+
+@pytest.mark.parametrize("model", BOOSTED)
+def test_boosting_on_numbers_has_no_texts(model: Any) -> None:
+    found = clone(model).fit(CATEGORIES[["age"]], [0, 1] * 20)
+
+    assert find_texts(found, ["age"]) == {}
 
 
 def test_what_chooses_no_columns_has_no_texts() -> None:

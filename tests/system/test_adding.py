@@ -16,11 +16,14 @@ import pandas as pd
 import pytest
 import skops.io
 import yaml
+from lightgbm import LGBMClassifier
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array
@@ -40,6 +43,13 @@ CLASS = """
 class Doubled:
     def predict(self, rows):
         return rows.sum(axis=1) * 2
+"""
+NAMED = """
+class Named:
+    feature_names_in_ = ["city", "age"]
+
+    def predict(self, rows):
+        return [f"{city} {age}" for city, age in zip(rows["city"], rows["age"])]
 """
 
 
@@ -213,6 +223,71 @@ def test_texts_and_numbers_are_told_apart(folder: Server, work: Path) -> None:
     ]
     assert told["classes"] == ["no", "yes"]
     assert told["why_native"].startswith("its OneHotEncoder fails on what it has not seen")
+
+
+CITIES = pd.DataFrame(
+    {"city": pd.Categorical(["Bergen", "Oslo", "Rome"] * 20), "age": np.arange(60.0)}
+)
+VISITED = np.where((CITIES.city == "Oslo") | (CITIES.age > 50), "yes", "no")
+BOOSTED = {
+    "lightgbm": LGBMClassifier(n_estimators=5, min_child_samples=2, verbose=-1),
+    "searched": GridSearchCV(
+        LGBMClassifier(n_estimators=5, min_child_samples=2, verbose=-1), {"max_depth": [3]}, cv=2
+    ),
+    "histogram": HistGradientBoostingClassifier(
+        max_iter=5, min_samples_leaf=2, categorical_features="from_dtype"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOOSTED)
+@pytest.mark.parametrize("has_table", [False, True], ids=["made up", "table"])
+def test_categories_of_texts_are_columns_of_texts(
+    folder: Server, work: Path, name: str, has_table: bool
+) -> None:
+    model = clone(BOOSTED[name]).fit(CITIES, VISITED)
+    joblib.dump(model, work / "m.pkl")
+    CITIES.to_csv(work / "rows.csv", index=False)
+
+    told = add(folder, work, "m.pkl", *(["--samples", "rows.csv"] if has_table else []), **NEVER)
+
+    samples = json.loads((folder.models / "v1" / "samples.json").read_text())
+    kind = CITIES["city"].dtype
+    rows = pd.DataFrame(samples["inputs"]).astype({"city": kind})
+    assert [(each["name"], each["type"]) for each in told["inputs"]] == [
+        ("city", "string"),
+        ("age", "float64"),
+    ]
+    assert samples["outputs"] == model.predict(rows).tolist()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_texts_of_a_table_tell_what_a_model_of_names_takes(
+    folder: Server, work: Path, suffix: str
+) -> None:
+    (work / "named.py").write_text(NAMED)
+    (work / "m.pkl").write_bytes(b"\x80\x02cnamed\nNamed\n)R.")
+    table = pd.DataFrame({"age": [40.0, 41.0], "city": ["Oslo", None]})
+    path = work / f"rows.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+
+    add(folder, work, "m.pkl", "--code", "named.py", "--samples", path.name, **NEVER)
+
+    manifest = manifest_of(folder)
+    samples = json.loads((folder.models / "v1" / "samples.json").read_text())
+    assert [each["type"] for each in manifest["inputs"]] == ["string", "float64"]
+    assert samples["outputs"][0] == "Oslo 40.0"
+
+
+def test_a_word_among_numbers_is_no_column_of_texts(folder: Server, work: Path) -> None:
+    train_forest(work)
+    rows = pd.read_csv(work / "rows.csv", dtype=str)
+    rows.iloc[3, 0] = "tall"
+    rows.to_csv(work / "rows.csv", index=False)
+
+    error = refused(folder, work, "m.sav", "--samples", "rows.csv")
+
+    assert "row 4, column \"sepal length (cm)\": expected a number, found 'tall'" in error
 
 
 def test_code_is_listed_with_its_digest(folder: Server, work: Path) -> None:

@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from lightgbm import LGBMClassifier
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
@@ -146,6 +149,25 @@ def test_the_columns_of_a_frame_are_recorded_with_their_types(repository: Server
     answer = repository.predict({"instances": rows})
     assert {each["name"]: each["type"] for each in manifest["inputs"]} == TYPES
     assert answer.json["predictions"] == model.predict(TABLE).tolist()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LGBMClassifier(n_estimators=5, verbose=-1),
+        HistGradientBoostingClassifier(categorical_features="from_dtype"),
+    ],
+    ids=["lightgbm", "histogram"],
+)
+def test_categories_of_a_frame_are_texts(tmp_path: Path, model: Any) -> None:
+    columns = TABLE[["kind", "number"]]
+    fitted = clone(model).fit(columns, LABELS)
+
+    saved = save(fitted, columns, LABELS, models=tmp_path / "models")
+
+    manifest = yaml.safe_load((Path(saved.folder) / "model.yaml").read_text())
+    assert [each["type"] for each in manifest["inputs"]] == ["string", "float64"]
+    assert saved.metrics["accuracy"] == pytest.approx(fitted.score(columns, LABELS))
 
 
 @pytest.mark.parametrize(

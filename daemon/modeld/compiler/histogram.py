@@ -14,7 +14,10 @@ from modeld.runtimes.model import Array
 
 
 class Categories:
-    """Which value of the input each code of a categorical feature stands for."""
+    """Which value of the input each code of a categorical feature stands for.
+
+    A text is no number, so that no number goes where it does.
+    """
 
     def __init__(self, model: Any) -> None:
         is_categorical = model.is_categorical_
@@ -28,7 +31,7 @@ class Categories:
             [np.flatnonzero(is_categorical), np.flatnonzero(~is_categorical)]
         )
         encoder = model._preprocessor.named_transformers_["encoder"]
-        self._values = [np.asarray(values, dtype=np.float64) for values in encoder.categories_]
+        self._values = [_numbers(values) for values in encoder.categories_]
         self._known, _ = model._bin_mapper.make_known_categories_bitsets()
 
     def column(self, feature: int) -> int:
@@ -41,6 +44,10 @@ class Categories:
         known = _is_in(self._known[feature], codes) & ~np.isnan(self._values[feature])
         left = _is_in(left_bits, codes)
         return self._values[feature][known & left], self._values[feature][known & ~left]
+
+
+def _numbers(values: Any) -> Array:
+    return np.array([np.nan if isinstance(v, str) else v for v in values], dtype=np.float64)
 
 
 def _is_in(bits: Array, codes: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from modeld.domain import Artifact, Library, Signature
+from modeld.domain import Artifact, InputColumn, Library, Signature
 from modeld.errors import LoadFailed
 from modeld.host.compiling import write_whole
 from modeld.host.making_up import make_up
@@ -74,17 +74,34 @@ def describe_version(order: Describe) -> Described:
 
 
 def _open(artifact: Artifact, table: Table | None) -> tuple[Model, Artifact]:
-    """Open it; where it knows no names and the table does, as if the manifest had them."""
+    """Open it; what it does not know of its columns and the table tells, as if by the manifest."""
     model = open_model(artifact)
-    signature = model.signature
-    if table is None or signature.columns or signature.rank != 1:
+    if table is None or model.signature.rank != 1:
         return model, artifact
-    columns = table.columns
-    widths = (0, len(columns)) if is_native(artifact.format) else (len(columns),)
-    if not columns or signature.width not in widths:
+    columns = _columns(model.signature, table, is_native=is_native(artifact.format))
+    if columns == model.signature.columns:
         return model, artifact
     artifact = replace(artifact, columns=columns)
     return open_model(artifact), artifact
+
+
+def _columns(signature: Signature, table: Table, *, is_native: bool) -> tuple[InputColumn, ...]:
+    """Name the columns as the table does if the model does not; tell those that hold texts."""
+    if not signature.columns:
+        columns = table.columns
+        widths = (0, len(columns)) if is_native else (len(columns),)
+        return columns if signature.width in widths else ()
+    if not is_native:
+        return signature.columns
+    return tuple(
+        replace(each, is_text=True) if _may_be_text(each) and table.holds_texts(each.name) else each
+        for each in signature.columns
+    )
+
+
+def _may_be_text(column: InputColumn) -> bool:
+    """Tell whether nothing says what a column holds."""
+    return column.is_used and not column.is_text and not column.type
 
 
 def _golden(model: Model, table: Table | None, *, makes_up: bool) -> _Golden:

@@ -14,7 +14,13 @@ from modeld.domain import InputColumn, Signature
 from modeld.errors import TableInvalid
 from modeld.runtimes.columns import as_object
 from modeld.runtimes.model import Array, Rows
-from modeld.runtimes.table_rows import holds_numbers, input_names, to_rows, to_truths
+from modeld.runtimes.table_rows import (
+    holds_numbers,
+    holds_texts,
+    input_names,
+    to_rows,
+    to_truths,
+)
 from modeld.runtimes.tables import Piece, read_table
 
 
@@ -51,6 +57,10 @@ class Table:
             InputColumn(name, is_text=not holds_numbers(self._first, name))
             for name in input_names(self._first, self._target)
         )
+
+    def holds_texts(self, name: str) -> bool:
+        """Tell whether a column is there and holds texts in its first piece, and no number."""
+        return holds_texts(self._first, name)
 
     def inputs(self, signature: Signature) -> list[Any]:
         """Give the rows of its first piece as `/predict` takes them."""

@@ -1,7 +1,8 @@
 """Find out what the columns of a table are, and hand rows over as a table wants them.
 
 A ColumnTransformer tells by what it was fitted on: an encoder keeps the categories that it
-has seen, a vectorizer its vocabulary. Steps that choose columns by their names take a
+has seen, a vectorizer its vocabulary. LightGBM and scikit-learn's histogram boosting keep those
+of pandas' columns. Steps that choose columns by their names take a
 DataFrame and nothing else. A vectorizer that comes first of all takes texts instead of rows.
 """
 
@@ -54,6 +55,7 @@ def find_texts(estimator: Any, names: Sequence[str]) -> Texts:
     found: Texts = {}
     if names and _is_catboost(estimator):
         found |= {names[i]: _UNKNOWN for i in estimator.get_cat_feature_indices()}
+    found |= {names[place]: texts for place, texts in _seen_by_lightgbm(estimator) if names}
     for transformer, columns in _parts(estimator):
         for name, texts in zip(_named(columns, names), _seen_by(transformer), strict=False):
             if texts:
@@ -96,7 +98,10 @@ def order_columns(given: tuple[InputColumn, ...], known: Sequence[str]) -> tuple
 def takes_categories(estimator: Any) -> bool:
     """Tell whether texts are to be pandas' categories, as these two want them."""
     steps = getattr(estimator, "steps", None) or [("", estimator)]
-    return type(steps[-1][1]).__module__.partition(".")[0] in ("lightgbm", "xgboost")
+    return any(
+        type(each).__module__.partition(".")[0] in ("lightgbm", "xgboost")
+        for each in (steps[-1][1], _first_step(estimator))
+    )
 
 
 def as_categories(frame: Any) -> Any:
@@ -174,8 +179,13 @@ def to_table(rows: Sequence[Sequence[Any]]) -> Array:
 
 
 def _parts(estimator: Any) -> Iterator[tuple[Any, Any]]:
-    """Give the fitted transformers of the first step that chooses columns."""
-    transformers = getattr(_first_step(estimator), "transformers_", None)
+    """Give the fitted transformers of the first step that chooses columns.
+
+    Histogram boosting has some of its own for its categories.
+    """
+    first = _first_step(estimator)
+    first = getattr(first, "_preprocessor", None) or first
+    transformers = getattr(first, "transformers_", None)
     if isinstance(transformers, list):
         for _, transformer, columns in transformers:
             yield transformer, columns
@@ -238,6 +248,23 @@ def _counted(columns: slice, names: Sequence[str]) -> slice:
     start = list(names).index(start) if isinstance(start, str) else start
     stop = list(names).index(stop) + 1 if isinstance(stop, str) else stop
     return slice(start, stop, columns.step)
+
+
+def _seen_by_lightgbm(estimator: Any) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Give the places of the columns that were categories of texts, with these.
+
+    It keeps the places of all that it splits as categories, and the values of pandas' own: they
+    are told apart only where these are the same columns.
+    """
+    booster = getattr(_first_step(estimator), "booster_", None)
+    places = getattr(booster, "params", {}).get("categorical_column", [])
+    categories = getattr(booster, "pandas_categorical", None) or []
+    if len(places) != len(categories):
+        return
+    for place, seen in zip(places, categories, strict=True):
+        texts = tuple(each for each in seen if isinstance(each, str))
+        if texts:
+            yield place, texts
 
 
 def _seen_by(transformer: Any) -> Iterator[tuple[str, ...]]:

@@ -68,6 +68,23 @@ def holds_numbers(piece: Piece, name: str) -> bool:
     return True
 
 
+def holds_texts(piece: Piece, name: str) -> bool:
+    """Tell whether each cell of a column is a text and no number, or missing; one is there."""
+    if name not in piece.columns or holds_numbers(piece, name):
+        return False
+    column = _column(piece, name)
+    return all(_is_missing(cell) or _is_text(cell, column) for cell in column.cells)
+
+
+def _is_text(cell: Any, column: "_Column") -> bool:
+    if not isinstance(cell, str) or not column.is_text:
+        return isinstance(cell, str)
+    try:
+        return isnan(_number_of(cell.strip().lower()))
+    except ValueError:
+        return True
+
+
 def to_truths(piece: Piece, target: str, *, is_text: bool) -> Array:
     """Give the target's column, as texts or as float64; none may be missing."""
     if target not in piece.columns:
