@@ -14,6 +14,7 @@ from lightgbm import LGBMClassifier
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
@@ -188,6 +189,35 @@ def test_a_model_that_would_answer_otherwise_than_here_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_several_targets_are_not_measured(tmp_path: Path) -> None:
+    targets = np.c_[TRUTHS, -TRUTHS]
+
+    saved = save(LinearRegression().fit(ROWS, targets), ROWS, targets, models=tmp_path / "models")
+
+    assert saved.notes == ("several targets are not measured",)
+    assert not saved.metrics
+
+
+def test_a_target_of_one_column_is_measured(tmp_path: Path) -> None:
+    target = pd.DataFrame({"y": TRUTHS})
+
+    saved = save(LinearRegression().fit(ROWS, target), ROWS, target, models=tmp_path / "models")
+
+    assert saved.metrics["r2"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", [np.array, list, pd.Series])
+def test_bare_numbers_are_one_column(tmp_path: Path, kind: Any) -> None:
+    numbers = kind(np.arange(10.0))
+    model = IsotonicRegression().fit(np.arange(10.0), np.arange(10.0) * 2)
+
+    saved = save(model, numbers, np.arange(10.0) * 2, models=tmp_path / "models")
+
+    kept = json.loads((Path(saved.folder) / "samples.json").read_text())
+    assert (kept["inputs"][3], kept["outputs"][3]) == ([3.0], 6.0)
+    assert saved.metrics["r2"] == pytest.approx(1)
+
+
 def test_it_prints_well(tmp_path: Path) -> None:
     saved = save(LinearRegression().fit(ROWS, TRUTHS), models=tmp_path / "models", model="a-b")
 
@@ -200,6 +230,7 @@ def test_it_prints_well(tmp_path: Path) -> None:
     [
         ({"target": TRUTHS}, "target has the answers to samples, which are not given"),
         ({"samples": ROWS, "target": TRUTHS[:3]}, "samples have 30 rows, target has 3"),
+        ({"samples": ROWS[:0], "target": TRUTHS[:0]}, "samples have no rows"),
         ({"version": "latest"}, "latest is a word with a meaning of its own"),
         ({"samples": ROWS[:, :1]}, "takes 2 columns"),
     ],

@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping
 from math import isnan
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,16 @@ def _row(samples: Any, place: int) -> Any:
 def write_rows(samples: Any, target: Any, folder: Path) -> tuple[Path, str]:
     """Write rows as JSON lines, with the target as a last column; gives its name.
 
-    Raises `ModeldError`.
+    The name is empty where there is no target, or several. Raises `ModeldError`.
     """
     rows = _rows(samples)
-    known = [] if target is None else _list(target)
+    if not rows:
+        raise ModeldError("samples have no rows")
+    known = [] if target is None else _truths(target)
     column = ""
-    if target is not None:
-        if len(known) != len(rows):
-            raise ModeldError(f"samples have {len(rows)} rows, target has {len(known)}")
+    if target is not None and len(known) != len(rows):
+        raise ModeldError(f"samples have {len(rows)} rows, target has {len(known)}")
+    if known and not any(isinstance(truth, list) for truth in known):
         rows, column = _with_target(rows, known)
     path = folder / "samples.jsonl"
     with path.open("w", encoding="utf-8") as file:
@@ -128,7 +131,19 @@ def _rows(samples: Any) -> list[Any]:
         if not all(isinstance(name, str) for name in samples.columns):
             return _list(samples.to_numpy())
         return [_finite(row) for row in samples.to_dict("records")]
-    return [_finite(row) for row in _list(samples)]
+    return [_finite([row] if _is_number(row) else row) for row in _list(samples)]
+
+
+def _is_number(row: Any) -> bool:
+    """Tell whether a row is a bare number: the rows are one column then."""
+    return row is None or isinstance(row, Real)
+
+
+def _truths(target: Any) -> list[Any]:
+    """Give one answer a row; a list where there are several."""
+    known = _list(target)
+    is_column = all(isinstance(truth, list) and len(truth) == 1 for truth in known)
+    return [truth[0] for truth in known] if is_column else known
 
 
 def _list(values: Any) -> list[Any]:

@@ -65,14 +65,16 @@ def save(
 ) -> Saved:
     """Add a fitted model to a repository, as `modeld add` does.
 
-    `samples` are some rows that it takes (a data frame, an array, a list of rows or texts), of
-    which up to 20 are committed with it; `target` their known answers, which it is measured by.
+    `samples` are some rows that it takes (a data frame, an array, a list of rows or texts; bare
+    numbers are one column), of which up to 20 are committed with it; `target` their known answers,
+    which it is measured by, unless each row has several.
     The columns of a data frame are recorded with their types. A model that answers a row
     otherwise here than as it is served is refused.
     `version` is the next free one by default, `model` names one of several, and `code` are
     modules that it needs and that are not installed. Raises `ModeldError`; then nothing is
     left behind.
     """
+    notes: tuple[str, ...] = ()
     with tempfile.TemporaryDirectory(prefix="modeld-") as temporary:
         folder = _write_model(estimator, samples, Path(temporary))
         arguments = [str(folder), *([version] if version else [])]
@@ -83,13 +85,15 @@ def save(
         if samples is not None:
             table, column = write_rows(samples, target, Path(temporary))
             arguments += ["--samples", str(table), *(["--target", column] if column else [])]
+            if target is not None and not column:
+                notes = ("several targets are not measured",)
             arguments += ["--answers", str(_write_answers(estimator, samples, Path(temporary)))]
         elif target is not None:
             raise ModeldError("target has the answers to samples, which are not given")
-        return _add(arguments)
+        return _add(arguments, notes)
 
 
-def _add(arguments: Sequence[str]) -> Saved:
+def _add(arguments: Sequence[str], notes: tuple[str, ...]) -> Saved:
     command = [sys.executable, "-m", "modeld", "add", *arguments, "--json"]
     # It runs this interpreter with our own module, on files that were written here.
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -106,7 +110,7 @@ def _add(arguments: Sequence[str]) -> Saved:
         folder=document["folder"],
         metrics=document["metrics"],
         compiled=document["compiled"] is not None,
-        notes=tuple(document["notes"]),
+        notes=(*document["notes"], *notes),
         commands=tuple(document["commands"]),
     )
 
