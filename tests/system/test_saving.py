@@ -14,8 +14,9 @@ from lightgbm import LGBMClassifier
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
@@ -115,12 +116,13 @@ TABLE = pd.DataFrame(
         "kind": pd.Categorical(["x", "y"] * 25),
         "number": RANDOM.random(50),
         "gap": pd.array([None, *range(49)], dtype="Int64"),
+        "large": np.arange(50) + (1 << 60),
     }
 )
 TYPES = {
     **{"code": "int64", "small": "uint8", "flag": "bool", "maybe": "bool"},
     **{"city": "string", "object": "string", "kind": "string"},
-    **{"number": "float64", "gap": "float64"},
+    **{"number": "float64", "gap": "float64", "large": "float64"},
 }
 LABELS = np.where(TABLE["code"] > 999, "many", "few")
 
@@ -187,6 +189,17 @@ def test_a_model_that_would_answer_otherwise_than_here_is_refused(
         save(model, samples, models=tmp_path / "models")
 
     assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_of_texts_is_taken_for_its_texts(tmp_path: Path) -> None:
+    texts = ["a good film", "a bad film"] * 10
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, ["yes", "no"] * 10)
+
+    saved = save(model, pd.DataFrame({"text": texts}), models=tmp_path / "models")
+
+    kept = json.loads((Path(saved.folder) / "samples.json").read_text())
+    assert kept["inputs"][:2] == texts[:2]
+    assert kept["outputs"][:2] == ["yes", "no"]
 
 
 def test_several_targets_are_not_measured(tmp_path: Path) -> None:

@@ -55,15 +55,23 @@ def _names(model: Any, frame: Any) -> list[str]:
 
 
 def _type_of(column: Any) -> str:
-    """Give its type as a manifest has it; empty for none, and where a whole number is missing."""
+    """Give its type as a manifest has it; empty for none.
+
+    A column in which a whole number is missing, or too large for a request, has none either.
+    """
+    from modeld.runtimes.number_types import whole_range
+
     kind = _plain_type(column)
     if kind in _TEXTS:
         return "string"
     if kind in _TEXTS_PERHAPS:
         found = column.dropna().unique().tolist()
         return "string" if found and all(isinstance(each, str) for each in found) else ""
-    is_whole = not kind.startswith("float")
-    return "" if kind not in TYPES or (is_whole and column.isna().any()) else kind
+    if kind not in TYPES or kind.startswith("float"):
+        return kind if kind in TYPES else ""
+    lowest, highest = whole_range(kind)
+    is_whole = not column.isna().any() and lowest <= column.min() and column.max() <= highest
+    return kind if is_whole else ""
 
 
 def _plain_type(column: Any) -> str:
@@ -78,13 +86,17 @@ def own_answers(model: Any, samples: Any) -> dict[int, Any]:
     A row that the model does not answer has none. Rows of 32-bit floats have none either: what
     comes of them differs a little from what comes of the same numbers in 64 bits.
     """
+    from modeld.runtimes.columns import takes_texts
     from modeld.runtimes.golden import spread
     from modeld.runtimes.model import as_plain
     from modeld.runtimes.tables import MOST_ROWS
 
-    if not hasattr(samples, "__len__") or _is_narrow(samples):
+    is_frame = _is_frame(samples)
+    # Of a frame, a vectorizer reads the names of its columns.
+    is_other = is_frame and takes_texts(model)
+    if is_other or not hasattr(samples, "__len__") or _is_narrow(samples):
         return {}
-    given = samples[_names(model, samples)] if _is_frame(samples) else samples
+    given = samples[_names(model, samples)] if is_frame else samples
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -169,6 +169,8 @@ def _check_answers(golden: _Golden, path: str, taken: str) -> None:
 
 def _taken(model: Model, artifact: Artifact) -> str:
     """Say what a native model is given."""
+    if model.signature.rank == 0:
+        return "a text"
     if not getattr(model, "takes_frames", False):
         return "an array of float64"
     columns = zip(model.signature.columns, _types(model, artifact), strict=True)
