@@ -570,7 +570,8 @@ def test_what_cannot_be_added_is_said_in_a_line_and_leaves_nothing(
     [
         ("a,c\n1,2\n", (), "rows.csv"),
         ("a,b\n", (), "rows.csv: it has no rows"),
-        ("a,b\n1,x\n", (), "rows.csv: row 1"),
+        ("a,b\n1,x\n1,2\n", (), "rows.csv: row 1"),
+        ("a,b\n1,x\n", (), "could not convert string to float: 'x'"),
         ("a,b\n1,2\n", ("--target", "y"), "rows.csv: it has no column y; found a, b"),
     ],
 )
