@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 from onnx import helper
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.support.server import Server, cared_for, eventually, make_server
 from tests.support.versions import write_onnx, write_samples
@@ -288,6 +288,29 @@ def test_a_row_that_is_refused_says_why(page: Page, opener: Opener) -> None:
     expect(page.locator("#answers")).to_contain_text("expected 4 values, got 2")
 
 
+def test_what_is_typed_before_the_golden_rows_come_stays(server: Server, opener: Opener) -> None:
+    page = opener.open(server)
+    expect(page.locator("#try textarea")).to_be_visible()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/admin/samples*", hold)
+    page.reload()
+    page.locator("#try textarea").fill("[4, 3, 2, 1]")
+
+    def is_asked() -> bool:
+        page.wait_for_timeout(20)
+        return bool(held)
+
+    eventually(is_asked, "the golden rows asked for")
+    page.unroute("**/admin/samples*", hold)  # which lets it go on
+    expect(page.locator("#golden option").first).to_have_text("[1,2,3,4]")
+
+    expect(page.locator("#try textarea")).to_have_value("[4, 3, 2, 1]")
+
+
 def test_traffic_is_drawn_as_it_comes(page: Page, server: Server) -> None:
     chart = page.locator(".chart").first
     expect(chart).to_be_visible()
@@ -318,7 +341,8 @@ def test_nothing_is_wider_than_a_phone(
 ) -> None:
     reason = "reason" * 80
     server.admin("set-active-version", {"version": LONG, "reason": reason, "actor": "x" * 90})
-    server.admin("rollback", {"reason": reason})
+    server.git("commit", "-qam", "Serve it")  # or git would agree with going back, and end the hold
+    assert server.admin("rollback", {"reason": reason}).status == 200
     page = opener.open(server, viewport=PHONE, color_scheme=scheme)
     expect(page.locator("#history .entry").first).to_be_visible()
     expect(page.locator("#holds")).to_be_visible()

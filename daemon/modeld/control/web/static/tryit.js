@@ -23,11 +23,12 @@ export async function showTry(state) {
   const drawn = JSON.stringify([state.model, names, live]);
   if (drawn === shownFor || !names.length) return;
   shownFor = drawn;
-  const row = find("row")?.value;
+  const row = find("row")?.value ?? "";
   const others = find("other")?.value;
   fill(find("try"), ...form(names, live, names.includes(others) ? others : ""));
+  find("row").value = row;
   golden = await call("GET", `admin/samples?${query({ model: state.model, version: live })}`).catch(() => NOTHING);
-  if (shownFor === drawn) showGolden(row);
+  if (shownFor === drawn) showGolden();
 }
 
 function form(names, live, other) {
@@ -41,12 +42,12 @@ function form(names, live, other) {
   ];
 }
 
-function showGolden(row) {
+function showGolden() {
   const samples = golden.samples.map((sample, index) => make("option", { value: index }, JSON.stringify(sample.input).slice(0, 60)));
   fill(find("golden"), ...(samples.length ? samples : [make("option", { value: "" }, golden.example ? "none; a row of zeros" : "none")]));
   find("golden").disabled = !samples.length;
-  if (row) find("row").value = row;
-  else choose();
+  // What somebody has typed meanwhile stays.
+  if (!find("row").value) choose();
 }
 
 function choose() {
