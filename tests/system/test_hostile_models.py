@@ -256,9 +256,9 @@ CASES = {
     "a class of a notebook": Case(
         holding("model.pkl", b"\x80\x02c__main__\nThing\n)R."), "load_failed", "importable"
     ),
-    "loading for ever": Case(running("__import__('time').sleep(60)"), "load_timeout", "within 3 s"),
+    "loading for ever": Case(running("__import__('time').sleep(60)"), "load_timeout", "within 6 s"),
     "loading for ever without python": Case(
-        running("__import__('re').match('(a+)+$', 'a' * 64 + 'b')"), "load_timeout", "within 3 s"
+        running("__import__('re').match('(a+)+$', 'a' * 64 + 'b')"), "load_timeout", "within 6 s"
     ),
     "too much memory": Case(small, "load_failed", "max_memory"),
     "a segmentation fault": Case(
@@ -378,7 +378,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("hostile") / "repository"
     with cared_for(make_server(folder, ("v1",), is_light=True)) as server:
         server.expects_tracebacks = True
-        server.start(MODELD_LOAD_TIMEOUT="3")
+        server.start(MODELD_LOAD_TIMEOUT="6")
         server.wait_until_live("v1")
         yield server
 

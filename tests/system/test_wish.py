@@ -36,7 +36,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with cared_for(make_server(tmp_path_factory.mktemp("wish") / "repository")) as server:
         server.expects_tracebacks = True  # models that raise while they are opened
         write_bad_versions(server.models)
-        server.start(MODELD_LOAD_TIMEOUT="2s")
+        server.start(MODELD_LOAD_TIMEOUT="6s")
         server.wait_until_live("v1")
         yield server
         log = server.log.read_text()
@@ -275,8 +275,8 @@ VERSIONS: dict[str, tuple[str, int, str]] = {
     "exits": ("HostDied", 422, "exited with 3"),
     "leaves": ("LoadFailed", 422, "SystemExit"),
     "segfaults": ("HostDied", 422, "SIGSEGV"),
-    "sleeps": ("LoadTimeout", 504, "within 2 s"),
-    "spins": ("LoadTimeout", 504, "within 2 s"),
+    "sleeps": ("LoadTimeout", 504, "within 6 s"),
+    "spins": ("LoadTimeout", 504, "within 6 s"),
     "differs": ("SamplesDiffer", 422, "golden sample 2 of 2: expected 8, the model answers 7"),
     "fails": ("LoadFailed", 422, "ZeroDivisionError"),
     "other-bytes": ("DigestMismatch", 422, "other-bytes"),
