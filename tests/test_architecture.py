@@ -28,7 +28,7 @@ LAYERS = (
     ("compiler",),
     ("desired", "repository", "runtimes", "metrics", "log", "git"),
     ("messages", "config"),
-    ("config_sources", "config_values", "slots"),
+    ("config_sources", "config_values", "locks", "slots"),
     ("domain",),
     ("errors",),
     ("",),  # `modeld` itself, which holds the version number

@@ -5,22 +5,19 @@ and found again by that file's content: versions with equal files share one. The
 builds nothing. An environment is there as a whole or not at all.
 """
 
-import contextlib
-import fcntl
 import hashlib
-import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from modeld.control.environment import child_environment
 from modeld.domain import ModelVersion
 from modeld.errors import EnvironmentNotBuilt, LoadFailed
+from modeld.locks import locked
 
 _POINTS_ELSEWHERE = re.compile(r"^\s*(-r|-c|-e|--requirement|--constraint|--editable)\b")
 _HOST_NEEDS = "numpy"
@@ -69,7 +66,7 @@ class Environments:
         name = environment_id(requirements)
         target = self._folder / name
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _lock(self._folder / f"{name}.lock"):
+        with locked(self._folder / f"{name}.lock"):
             if self.has(name):
                 return Built(target, is_new=False)
             unfinished = self._folder / f"{name}.unfinished"
@@ -109,14 +106,3 @@ def _run(what: str, command: list[str]) -> None:
     done = subprocess.run(command, check=False, env=environment, stdout=sys.stderr)
     if done.returncode:
         raise LoadFailed(f"{what} failed with exit code {done.returncode}; see above")
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Build an environment once, however many ask for it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

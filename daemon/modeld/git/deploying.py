@@ -5,12 +5,8 @@ deleted last. Nothing is merged: the work tree then is the commit. What was not 
 kept in a reference of its own.
 """
 
-import fcntl
-import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +14,7 @@ from modeld.errors import GitUnavailable
 from modeld.git.command import REMOTE_SECONDS, Git
 from modeld.git.commits import Remote, fetch, upstream_of
 from modeld.git.worktree import WorkTree, commit_of
+from modeld.locks import locked
 
 REPLACED = "refs/modeld/replaced"
 """The changes that the last deploy found uncommitted, as `git stash apply` takes them."""
@@ -56,22 +53,12 @@ def deploy(tree: WorkTree, name: str, models: str, lock: Path) -> Deployed:
     `models` is the folder of versions, as a path in the work tree. Raises `GitUnavailable`
     where the remote or the work tree cannot be had now, `GitError` for anything else.
     """
-    with _alone(lock):
+    # One that was called off may not have ended.
+    with locked(lock):
         remote = upstream_of(tree, tree.look(), "")
         commit = _fetched(tree, remote, name)
         _wait_for_index(tree)
         return _write(tree, remote, commit, models)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let deploys follow one another: one that was called off may not have ended."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _fetched(tree: WorkTree, remote: Remote, name: str) -> str:
