@@ -135,5 +135,5 @@ def test_bins_that_are_cut_otherwise_are_refused(tmp_path: Path) -> None:
     model = make_pipeline(bins, DecisionTreeClassifier(random_state=0))
     native = opened(tmp_path, model.fit(TENTHS, labels(TENTHS)))
 
-    with pytest.raises(CompileFailed):
+    with pytest.raises(CompileFailed, match="labels differ"):
         compile_model(native, None)
