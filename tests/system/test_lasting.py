@@ -1,5 +1,6 @@
 """Switch a thousand times between two large models, and look for what is left behind."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ pytestmark = [pytest.mark.serial, pytest.mark.light]
 LARGE = 20 << 20
 ROW = {"features": [1.0, 2.0]}
 WARM_UP, SWITCHES = 100, 1000
+
+# A process's main thread, the one that watches files, and asyncio's pool, which grows to its
+# size when calls happen to meet and stays there.
+THREADS = 2 + min(32, (os.cpu_count() or 1) + 4)
 
 
 def large_model(weight: float) -> object:
@@ -69,5 +74,5 @@ def test_a_thousand_switches_leave_nothing_behind(repository: Server) -> None:
     for pid, (memory, descriptors, threads) in before.items():
         assert after[pid][0] - memory < 8, (before, after)
         assert after[pid][1] - descriptors <= 2, (before, after)
-        assert after[pid][2] == threads, (before, after)
+        assert after[pid][2] <= max(threads, THREADS), (before, after)
     assert len(list((repository.runtime / "staged").iterdir())) == 2
