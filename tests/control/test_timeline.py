@@ -1,5 +1,6 @@
 """What was live when is told with the commits that asked for it."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -43,6 +44,19 @@ def told(events: tuple[Event, ...]) -> list[tuple[int, str]]:
         # A call made its change itself: an earlier commit with this text did not.
         ([entry(1, 10, A, "rollback")], [commit("c1", 3, A)], [(1, ""), (0, "c1")]),
         ([entry(1, 10, A, "admin")], [commit("c2", 40, A)], [(1, "c2")]),
+        # Committed after the text was asked for again: it is of the last time.
+        ([entry(1, 10, A, "admin"), entry(2, 20, B), entry(3, 100, A)], [commit("c1", 104, A)],
+         [(3, "c1"), (2, ""), (1, "")]),
+        # A text that is committed once more, and changes nothing.
+        ([entry(1, 10, A, "admin")], [commit("c2", 50, A), commit("c1", 11, A)],
+         [(0, "c2"), (1, "c1")]),
+        # Back and forth within the seconds that commits are dated in.
+        ([entry(1, 10.2, A, "admin"), entry(2, 10.6, B, "admin"), entry(3, 11.1, A, "admin")],
+         [commit("c3", 11, A), commit("c2", 11, B), commit("c1", 11, A)],
+         [(3, "c3"), (2, "c2"), (1, "c1")]),
+        # In order, the first would have a commit that was made long before it.
+        ([entry(1, 100, A, "admin"), entry(2, 160, A)], [commit("c2", 101, A), commit("c1", 9, A)],
+         [(2, "c1"), (1, "c2")]),
         # A commit that is no longer in the history of the branch.
         ([entry(1, 10, A, commit="gone")], [commit("c1", 3, A)], [(1, ""), (0, "c1")]),
         ([], [], []),
@@ -96,3 +110,14 @@ def test_a_commit_alone_says_that_nothing_was_switched() -> None:
         "commit": "c1", "author": "Ann", "at": 5, "subject": "Subject of c1",
         "trailers": [["Risk", "low"]],
     }  # fmt: skip
+
+
+def test_a_long_history_is_told_quickly() -> None:
+    entries = [entry(number, number * 10, A, "admin") for number in range(10_000)]
+    commits = [commit(f"c{number}", number * 500 + 1, A) for number in reversed(range(200))]
+    began = time.process_time()
+
+    events = timeline(entries, commits)
+
+    assert time.process_time() - began < 2
+    assert sum(event.commit is not None for event in events) == 200

@@ -7,9 +7,11 @@ history began, was overtaken, was refused by a text that never came here, or cha
 that is live.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from modeld.control.history import BY_CALL
@@ -110,36 +112,60 @@ def _matches(entries: Iterable[Entry], commits: Sequence[Commit]) -> Mapping[int
     entries = tuple(entries)
     found = {entry.number: by_id[entry.commit] for entry in entries if entry.commit in by_id}
     # One text may change several models: its entries share their commit.
-    of_wish = {
-        (entry.generation, entry.blob): found[entry.number]
-        for entry in entries
-        if entry.number in found
-    }
-    free = _by_text(commits, {commit.id for commit in found.values()})
+    of_wish = {_wish(entry): found[entry.number] for entry in entries if entry.number in found}
+    asked: defaultdict[str, dict[_Wish, Entry]] = defaultdict(dict)
     for entry in entries:
-        wish = (entry.generation, entry.blob)
-        if not entry.commit and wish not in of_wish:
-            commit = _nearest(entry, free[entry.blob])
-            if commit is not None:
-                free[entry.blob].remove(commit)
-                of_wish[wish] = commit
-        if not entry.commit and wish in of_wish:
-            found[entry.number] = of_wish[wish]
-    return found
+        if not entry.commit and _wish(entry) not in of_wish:
+            asked[entry.blob].setdefault(_wish(entry), entry)
+    taken = {commit.id for commit in found.values()}
+    for blob, wishes in asked.items():
+        free = [c for c in reversed(commits) if c.blob == blob and c.id not in taken]
+        of_wish |= {_wish(entry): commit for entry, commit in _pairs([*wishes.values()], free)}
+    nameless = (entry for entry in entries if not entry.commit)
+    return found | {e.number: of_wish[_wish(e)] for e in nameless if _wish(e) in of_wish}
 
 
-def _by_text(commits: Sequence[Commit], taken: set[str]) -> defaultdict[str, list[Commit]]:
-    free: defaultdict[str, list[Commit]] = defaultdict(list)
-    for commit in commits:
-        if commit.id not in taken:
-            free[commit.blob].append(commit)
-    return free
+_Wish = tuple[int, str]
+_Pair = tuple[Entry, Commit]
 
 
-def _nearest(entry: Entry, candidates: Sequence[Commit]) -> Commit | None:
-    """Choose among commits of the same text, newest first: the last before, or the first after."""
-    before = [commit for commit in candidates if commit.at <= entry.at + _SLACK_SECONDS]
-    after = [commit for commit in candidates if commit.at >= entry.at - _SLACK_SECONDS]
-    if before and entry.trigger not in BY_CALL:
-        return before[0]
-    return after[-1] if after else None
+def _wish(entry: Entry) -> _Wish:
+    return entry.generation, entry.blob
+
+
+def _pairs(entries: Sequence[Entry], commits: Sequence[Commit]) -> Sequence[_Pair]:
+    """Bring together, of one text and both oldest first, what is nearest in time.
+
+    Commits are dated too roughly for what changed back and forth within a second; there, the
+    order decides.
+    """
+    possible = [
+        (entry, commit)
+        for commit in commits
+        for entry in _around(commit.at, entries, len(commits))
+        if _may(entry, commit)
+    ]
+    possible.sort(key=lambda pair: abs(pair[0].at - pair[1].at))
+    nearest: dict[int, Commit] = {}
+    left = {commit.id for commit in commits}
+    for entry, commit in possible:
+        if entry.number not in nearest and commit.id in left:
+            nearest[entry.number] = commit
+            left.remove(commit.id)
+    chosen = [entry for entry in entries if entry.number in nearest]
+    taken = [commit for commit in commits if commit.id not in left]
+    in_order = list(zip(chosen, taken, strict=True))
+    if all(_may(entry, commit) for entry, commit in in_order):
+        return in_order
+    return [(entry, nearest[entry.number]) for entry in chosen]
+
+
+def _around(at: float, entries: Sequence[Entry], most: int) -> Sequence[Entry]:
+    """Give the nearest entries before a time and after it: others would be taken first."""
+    middle = bisect_left(entries, at, key=attrgetter("at"))
+    return entries[max(middle - most, 0) : middle + most]
+
+
+def _may(entry: Entry, commit: Commit) -> bool:
+    """Tell whether a commit may be that of an entry: a call's is made of it, so not before it."""
+    return entry.trigger not in BY_CALL or commit.at >= entry.at - _SLACK_SECONDS
