@@ -28,7 +28,7 @@ LAYERS = (
     ("compiler",),
     ("desired", "repository", "runtimes", "metrics", "log", "git"),
     ("messages", "config"),
-    ("config_sources", "config_values", "locks", "slots"),
+    ("certificates", "config_sources", "config_values", "locks", "slots"),
     ("domain",),
     ("errors",),
     ("",),  # `modeld` itself, which holds the version number
@@ -87,7 +87,7 @@ WITH_ITS_LIBRARY = {
 }
 
 ENVIRONMENT = {f"os.{name}" for name in ("environ", "environb", "getenv", "getenvb", "putenv")}
-MAY_READ_THE_ENVIRONMENT = ("config", "control.environment", "git.command")
+MAY_READ_THE_ENVIRONMENT = ("certificates", "config", "control.environment", "git.command")
 
 # Catalogues: a class for every failure and for every message, no code.
 MAY_BE_LONG = ("errors", "messages")

@@ -15,7 +15,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -35,12 +35,10 @@ class HttpsRemote:
         return f"https://{USER}:{password}@localhost:{self.port}/remote.git"
 
 
-@contextlib.contextmanager
-def https_remote(bare: Path, folder: Path) -> Iterator[HttpsRemote]:
-    """Serve the repository until the block ends."""
+def speak_https(server: HTTPServer, folder: Path) -> Path:
+    """Have a server that has not started speak https; gives the certificate to trust."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    folder.mkdir()
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         [
@@ -54,8 +52,16 @@ def https_remote(bare: Path, folder: Path) -> Iterator[HttpsRemote]:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = _Server(bare)
     server.socket = context.wrap_socket(server.socket, server_side=True)
+    return certificate
+
+
+@contextlib.contextmanager
+def https_remote(bare: Path, folder: Path) -> Iterator[HttpsRemote]:
+    """Serve the repository until the block ends."""
+    folder.mkdir()
+    server = _Server(bare)
+    certificate = speak_https(server, folder)
     server.remote = HttpsRemote(server.server_address[1], certificate)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -1,6 +1,7 @@
 """A real server tells a real receiver what happened, and nobody else its address."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.https_git import speak_https
 from tests.support.server import Server, cared_for, eventually, make_server
 
 SECRET = "correct-horse-battery"
@@ -20,7 +22,16 @@ class Inbox(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[Any] = []
+        self.turned_away = 0
+        """How many clients ended the handshake."""
         self.url = f"http://127.0.0.1:{self.server_port}/{SECRET}"
+
+    def get_request(self) -> Any:
+        try:
+            return super().get_request()
+        except ssl.SSLError:
+            self.turned_away += 1
+            raise
 
     def events(self) -> list[str]:
         return [body["event"] for body in self.bodies]
@@ -44,6 +55,19 @@ def inbox() -> Iterator[Inbox]:
         thread = threading.Thread(target=inbox.serve_forever, args=(0.05,))
         thread.start()
         yield inbox
+        inbox.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def inbox_by_https(tmp_path: Path) -> Iterator[tuple[Inbox, Path]]:
+    """A receiver with a certificate of its own, and the file to trust it by."""
+    with Inbox() as inbox:
+        certificate = speak_https(inbox, tmp_path)
+        inbox.url = f"https://localhost:{inbox.server_port}/{SECRET}"
+        thread = threading.Thread(target=inbox.serve_forever, args=(0.05,))
+        thread.start()
+        yield inbox, certificate
         inbox.shutdown()
         thread.join()
 
@@ -80,6 +104,25 @@ def test_a_rollback_a_held_deploy_and_a_refused_wish_are_told_once_each(
     assert (held["version"], held["reason"]) == ("v2", "VersionHeld")
     assert held["next"] == "modeld unhold v2"
     assert (refused["reason"], refused["version"]) == ("Invalid", None)
+
+
+@pytest.mark.light
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_receiver_by_https_is_told_if_its_certificate_is_trusted(
+    repository: Server, inbox_by_https: tuple[Inbox, Path], is_trusted: bool
+) -> None:
+    inbox, certificate = inbox_by_https
+    trust = {"SSL_CERT_FILE": str(certificate)} if is_trusted else {}
+    repository.start(MODELD_NOTIFY_URL=inbox.url, **trust)
+    repository.wait_until_live("v1")
+
+    repository.write_state("active: [\n")
+
+    if is_trusted:
+        eventually(lambda: inbox.events() == ["refused"], "the refusal told")
+    else:
+        eventually(lambda: inbox.turned_away, "a client that does not trust it")
+        assert inbox.events() == []
 
 
 @pytest.mark.light

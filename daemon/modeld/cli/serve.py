@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from modeld import certificates
 from modeld.cli.options import CONFIG_EXIT, fail, place_options, read_settings
 from modeld.errors import ConfigError
 
@@ -26,7 +27,8 @@ def serve(config: Path | None, *, replaces: bool, **flags: object) -> None:
     """
     if sys.platform == "win32":
         fail("serve needs Linux or macOS; on Windows use WSL", 1)
-    from modeld.control.app import serve as run
+    with certificates.unread():
+        from modeld.control.app import serve as run
 
     settings = read_settings(config, **flags)
     try:

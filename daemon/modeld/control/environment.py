@@ -5,6 +5,8 @@ Nothing that configures or authorises reaches a child.
 
 import os
 
+from modeld import certificates
+
 # Read by onnxruntime, which otherwise reports its use to its makers from a thread of its own.
 _NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -41,7 +43,8 @@ def child_environment(*, is_host: bool = False, is_alone: bool = False) -> dict[
         kept = {name: value for name, value in os.environ.items() if name in _HOST_NAMES}
         return kept | dict.fromkeys(_ONE_THREAD, "1") | _NO_TELEMETRY
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELD_")}
-    return kept | _NO_TELEMETRY
+    # A worker asks nobody by https.
+    return kept | _NO_TELEMETRY | certificates.NONE
 
 
 def passed_sockets() -> int:

@@ -12,8 +12,9 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
+from modeld.certificates import trusted
 from modeld.control.ledger import Ledger
 from modeld.control.notices import Notice, fresh, rollbacks, standing
 from modeld.control.progress import Progress
@@ -62,7 +63,8 @@ class Notifying:
             return
         self._newest = await asyncio.to_thread(self._newest_number)
         timeout = ClientTimeout(total=_ATTEMPT_SECONDS)
-        async with ClientSession(timeout=timeout) as session:
+        connector = TCPConnector(ssl=await asyncio.to_thread(trusted))
+        async with ClientSession(connector=connector, timeout=timeout) as session:
             posts = [Post(receiver, session) for receiver in self._receivers]
             tasks = [asyncio.create_task(post.run()) for post in posts]
             try:
