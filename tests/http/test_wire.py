@@ -286,13 +286,18 @@ def test_every_body_is_rows_or_a_mistake_of_the_caller(content: Any, signature: 
     try:
         rows = decode(body, signature, MAX_ROWS)
     except RequestError:
+        with pytest.raises(RequestError):
+            decode(body, signature, MAX_ROWS, keeps_lone=True)
         return
 
+    kept = decode(body, signature, MAX_ROWS, keeps_lone=True)
+    assert kept[1:] == rows[1:]
     assert rows.length == len(rows.values) <= MAX_ROWS
     if signature.rank:
         assert rows.values.dtype == np.float64
         assert rows.values.ndim == signature.rank + 1
         assert not np.isinf(rows.values).any()
+        assert np.array_equal(np.array(kept.values, float), rows.values, equal_nan=True)
 
 
 @settings(max_examples=100)

@@ -25,6 +25,7 @@ from modeld.http.wire import Predictions, Rows
 from modeld.messages import Batch, BatchAnswer, Drain, Outcome, Values
 from modeld.runtimes.model import pack
 from modeld.serving.batcher import Batcher
+from modeld.serving.later import Later
 from modeld.slots import Slots, release_slot
 
 SPEC = ReleaseSpec(
@@ -128,14 +129,14 @@ def rows(*firsts: float, width: int = 2) -> Rows:
     return Rows(values, len(firsts), is_single=False)
 
 
-async def result(future: asyncio.Future[Predictions]) -> list[Any]:
+async def result(later: Later) -> list[Any]:
     async with asyncio.timeout(10):
-        return (await future).values
+        return (await later).values
 
 
-async def failure(future: asyncio.Future[Predictions]) -> Exception:
+async def failure(later: Later) -> Exception:
     with pytest.raises(ModeldError) as caught:
-        await result(future)
+        await result(later)
     return caught.value
 
 

@@ -19,6 +19,7 @@ from modeld.http.wire import Predictions, Rows
 from modeld.serving.connection import Connection
 from modeld.serving.connections import Connections
 from modeld.serving.express import Done, Express
+from modeld.serving.later import Later
 from modeld.serving.passon import PassOn
 from modeld.serving.predictor import THREAD_BODY, Predictor
 from modeld.serving.routes import Routes
@@ -69,23 +70,25 @@ class Answering:
         if first != 5:
             return predictions
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        loop.call_later(self.seconds, _settle, future, predictions)
-        return future
+        later = Later()
+        loop.call_later(self.seconds, _settle, later, predictions)
+        return later
 
     def close(self) -> None:
         pass
 
 
-def _settle(future: asyncio.Future[Predictions], predictions: Predictions) -> None:
-    if not future.done():
-        future.set_result(predictions)
+def _settle(later: Later, predictions: Predictions) -> None:
+    if not later.done():
+        later.set_result(predictions)
 
 
 class Counting(Express):
     asked = 0
 
-    def ask(self, aim: Aim, head: Head, body: bytes, done: Done) -> asyncio.Future[object] | None:
+    def ask(
+        self, aim: Aim, head: Head, body: bytes, done: Done
+    ) -> Later | asyncio.Future[Predictions] | None:
         self.asked += 1
         return super().ask(aim, head, body, done)
 

@@ -22,6 +22,7 @@ from modeld.errors import (
 )
 from modeld.http.wire import Predictions, Rows
 from modeld.serving.inplace import InPlaceModel
+from modeld.serving.later import Later
 from modeld.serving.snapshot import (
     EMPTY,
     HostedModel,
@@ -84,7 +85,7 @@ def in_place(predict: Callable[[Any], Any], row_seconds: float = 0.00001) -> InP
 async def answer(model: InPlaceModel, rows: Rows = ONE, proba: bool = False) -> Predictions:
     found = model.predict(rows, proba)
     async with asyncio.timeout(10):
-        return await found if isinstance(found, asyncio.Future) else found
+        return found if isinstance(found, Predictions) else await found
 
 
 # In place
@@ -307,8 +308,8 @@ def compiled_model(predict: Callable[[Any], Any], **changes: Any) -> InPlaceMode
     return InPlaceModel(spec, Fake(predict), SETTINGS)
 
 
-def lone(value: float) -> Rows:
-    return Rows(np.array([[value]]), 1, True)
+def lone(value: float, *, is_kept: bool = False) -> Rows:
+    return Rows([[value]] if is_kept else np.array([[value]]), 1, True)
 
 
 async def test_rows_of_one_turn_share_a_call(slots: Slots) -> None:
@@ -320,8 +321,8 @@ async def test_rows_of_one_turn_share_a_call(slots: Slots) -> None:
 
     model = compiled_model(doubled)
 
-    answers = [model.predict(lone(value), False) for value in range(70)]
-    found = [await each if isinstance(each, asyncio.Future) else each for each in answers]
+    answers = [model.predict(lone(value, is_kept=value % 3 > 0), False) for value in range(70)]
+    found = [each if isinstance(each, Predictions) else await each for each in answers]
 
     assert [each.values for each in found] == [[value * 2.0] for value in range(70)]
     assert calls == [1, 64, 5]
@@ -331,24 +332,37 @@ async def test_rows_of_one_turn_share_a_call(slots: Slots) -> None:
 async def test_a_row_that_spoils_a_call_spoils_its_own_answer_alone(slots: Slots) -> None:
     model = compiled_model(lambda rows: np.where(rows[:, 0] == 3, np.nan, rows[:, 0]))
 
-    answers = [model.predict(lone(value), False) for value in range(5)]
+    answers = [model.predict(lone(value, is_kept=True), False) for value in range(5)]
     found = await asyncio.gather(
-        *(each for each in answers if isinstance(each, asyncio.Future)), return_exceptions=True
+        *(each for each in answers if isinstance(each, Later)), return_exceptions=True
     )
 
     assert [each.values for each in found if isinstance(each, Predictions)] == [[1.0], [2.0], [4.0]]
     assert isinstance(found[2], ModelOutputInvalid)
 
 
+async def test_a_slow_model_takes_a_row_that_was_kept_a_list(slots: Slots) -> None:
+    model = InPlaceModel(
+        replace(SPEC, row_seconds=0.001, runtime="compiled"),
+        Fake(lambda rows: rows[:, 1]),
+        SETTINGS,
+    )
+
+    assert await answer(model, Rows([[1, 2.5]], 1, True), proba=True) == Predictions(
+        [2.5], [[0.25, 0.75]]
+    )
+    model.close()
+
+
 async def test_a_client_that_left_takes_nothing_from_the_others(slots: Slots) -> None:
     model = compiled_model(lambda rows: rows[:, 0])
 
     answers = [model.predict(lone(value), False) for value in range(4)]
-    futures = [each for each in answers if isinstance(each, asyncio.Future)]
-    futures[1].cancel()
+    laters = [each for each in answers if isinstance(each, Later)]
+    laters[1].cancel()
 
-    assert (await futures[0]).values == [1.0]
-    assert (await futures[2]).values == [3.0]
+    assert (await laters[0]).values == [1.0]
+    assert (await laters[2]).values == [3.0]
 
 
 @pytest.mark.parametrize("changes", [{"batching": False}, {"runtime": "onnx"}])

@@ -2,11 +2,12 @@
 
 There is no timer: what has gathered when a host becomes free is the next batch, so
 that a lone request never waits and a crowd shares one call. Where a version has several
-hosts, those that are free at the same time share what has gathered. The batch leaves a few
-turns of the loop later, some microseconds when nothing else is to be done: answered
-clients send their next requests in that time, and batches grow by half. A request that was in a
-batch when its host died is sent once more, alone, when the host is back; it fails if
-that kills the host as well. Time in the queue is the request's own, never the host's.
+hosts, those that are free at the same time share what has gathered. Among many clients a
+batch leaves a few turns of the loop later, some microseconds when nothing else is to be
+done: those that were answered send their next requests in that time, and batches grow by
+half. A request that was in a batch when its host died is sent once more, alone, when the
+host is back; it fails if that kills the host as well. Time in the queue is the request's
+own, never the host's.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from modeld.http.errors import error_of
 from modeld.http.wire import Predictions, Rows
 from modeld.messages import Batch, BatchAnswer, Outcome
 from modeld.runtimes.model import unpack
+from modeld.serving.later import Later
 from modeld.slots import Slots
 
 _MAX_BATCH_ROWS = 512
@@ -39,7 +41,7 @@ _TURNS = 6
 class _Waiting:
     rows: Rows
     wants_probabilities: bool
-    answer: asyncio.Future[Predictions]
+    answer: Later
     since: float
     is_retry: bool = False
 
@@ -74,6 +76,8 @@ class Batcher:
         self._hosts: list[_Host] = []
         self._numbers = count(1)
         self._is_scheduled = False
+        self._turns = 1
+        """How many turns of the loop the next batch waits for company."""
         self._loop = asyncio.get_running_loop()
 
     def attach(self, sock: socket.socket, number: int, instead_of: int = 0) -> None:
@@ -92,15 +96,13 @@ class Batcher:
             host.close()
         self._hosts = []
 
-    def submit(self, rows: Rows, wants_probabilities: bool) -> asyncio.Future[Predictions]:
+    def submit(self, rows: Rows, wants_probabilities: bool) -> Later:
         """Queue one request; raises `Overloaded` when the queue is full."""
         if len(self._queue) >= self._max_queue:
             raise Overloaded(
                 f"{len(self._queue)} requests wait for {self._spec.version} already; try again"
             )
-        waiting = _Waiting(
-            rows, wants_probabilities, self._loop.create_future(), time.perf_counter()
-        )
+        waiting = _Waiting(rows, wants_probabilities, Later(), time.perf_counter())
         self._queue.append(waiting)
         self._outstanding.append(waiting)
         if self._timer is None:
@@ -139,6 +141,7 @@ class Batcher:
 
     def _send_to(self, host: _Host, batch: list[_Waiting]) -> None:
         host.batch, host.batch_number = batch, next(self._numbers)
+        self._turns = _TURNS if len(batch) > 1 else 1
         now = time.perf_counter()
         for waiting in batch:
             self._slots.queued(self._spec.slot, now - waiting.since)
@@ -204,14 +207,15 @@ class Batcher:
         self._forget_answered()
         self._soon()
 
-    def _soon(self, turns: int = _TURNS) -> None:
+    def _soon(self) -> None:
         """Send in a few turns of the loop: what is on its way in by then shares the batch."""
-        if turns == _TURNS:
-            if self._is_scheduled:
-                return
+        if not self._is_scheduled:
             self._is_scheduled = True
+            self._loop.call_soon(self._wait, self._turns - 1)
+
+    def _wait(self, turns: int) -> None:
         if turns:
-            self._loop.call_soon(self._soon, turns - 1)
+            self._loop.call_soon(self._wait, turns - 1)
         else:
             self._is_scheduled = False
             self._send()

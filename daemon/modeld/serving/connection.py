@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, cast
 
 from modeld.domain import WorkerSettings
 from modeld.http.head import MAX_HEAD, may_become_head, read_head
+from modeld.http.wire import Predictions
 from modeld.serving.express import Express
 from modeld.serving.handler import Handler
+from modeld.serving.later import Later
 from modeld.serving.outbox import Outlet
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._lacking = 0
         """The length of a request that the lane has not got the whole body of, else 0."""
         self._lacking_since = 0.0
-        self._later: asyncio.Future[object] | None = None
+        self._later: Later | asyncio.Future[Predictions] | None = None
         self._next_turn: asyncio.Handle | None = None
         self._has_paused = False
 

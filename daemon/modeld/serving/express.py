@@ -17,6 +17,8 @@ from modeld.errors import ModeldError
 from modeld.http.answer import render
 from modeld.http.head import Head
 from modeld.http.limits import RequestIds
+from modeld.http.wire import Predictions
+from modeld.serving.later import Later
 from modeld.serving.predictor import THREAD_BODY, Prediction, Predictor, Reply
 from modeld.serving.request_log import request_log
 from modeld.serving.router import find, parse_target
@@ -71,8 +73,10 @@ class Express:
         aim = snapshot.aims[target] = Aim(release, asked.wants_probabilities)
         return aim
 
-    def ask(self, aim: Aim, head: Head, body: bytes, done: Done) -> asyncio.Future[object] | None:
-        """Answer a request: at once, or when the future that is returned is done."""
+    def ask(
+        self, aim: Aim, head: Head, body: bytes, done: Done
+    ) -> Later | asyncio.Future[Predictions] | None:
+        """Answer a request: at once, or when what is returned is done."""
         started = time.perf_counter()
         request_id = self._ids.of(head.request_id)
         prediction = Prediction(self._predictor, aim, request_id)
@@ -82,7 +86,7 @@ class Express:
             self._answer(reply, asked)
             return None
         prediction.later.add_done_callback(partial(self._answer_later, prediction, asked))
-        return prediction.later  # type: ignore[return-value]  # waited for, never read
+        return prediction.later
 
     def _answer_later(self, prediction: Prediction, asked: _Asked, _: object) -> None:
         reply = prediction.reply()

@@ -8,6 +8,7 @@ company, so that a lone client is answered at once.
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from modeld.domain import ReleaseSpec, WorkerSettings
 from modeld.errors import DeadlineExceeded, ModeldError, ModelError, Overloaded
 from modeld.http.wire import Predictions, Rows
 from modeld.runtimes.model import Model, as_plain
+from modeld.serving.later import Later
 
 _ON_LOOP_SECONDS = 0.0002
 _MOST_GATHERED = 64
@@ -35,14 +37,16 @@ class InPlaceModel:
         self._most_rows_on_loop = int(quick)
         # Only of a compiled model is it proven that rows do not mind each other's company.
         self._gathers = spec.runtime == "compiled" and spec.batching
-        self._gathered: list[tuple[Rows, asyncio.Future[Predictions]]] = []
+        self.keeps_lone = self._gathers and spec.signature.rank == 1 and spec.signature.is_plain
+        """Whether a lone row of numbers may come as a list, to be made an array with others."""
+        self._gathered: list[tuple[Rows, Later]] = []
         self._has_turn = False
         """Whether a row was answered in this turn of the loop already."""
         self._loop = asyncio.get_running_loop()
 
     def predict(
         self, rows: Rows, wants_probabilities: bool
-    ) -> Predictions | asyncio.Future[Predictions]:
+    ) -> Predictions | Later | asyncio.Future[Predictions]:
         """Answer now or in this turn where that is quick; raises `Overloaded` at too many."""
         if rows.length <= self._most_rows_on_loop:
             if self._gathers and rows.length == 1 and not wants_probabilities:
@@ -52,12 +56,12 @@ class InPlaceModel:
             raise Overloaded(f"{self._waiting} requests wait for {self._spec.version} already")
         return asyncio.ensure_future(self._run_in_thread(rows, wants_probabilities))
 
-    def _gather(self, rows: Rows) -> Predictions | asyncio.Future[Predictions]:
+    def _gather(self, rows: Rows) -> Predictions | Later:
         if not self._has_turn:
             self._has_turn = True
             self._loop.call_soon(self._run_gathered)
             return self._run(rows, False)
-        answer: asyncio.Future[Predictions] = self._loop.create_future()
+        answer = Later()
         self._gathered.append((rows, answer))
         return answer
 
@@ -67,11 +71,11 @@ class InPlaceModel:
         for start in range(0, len(gathered), _MOST_GATHERED):
             self._run_together(gathered[start : start + _MOST_GATHERED])
 
-    def _run_together(self, gathered: list[tuple[Rows, asyncio.Future[Predictions]]]) -> None:
+    def _run_together(self, gathered: list[tuple[Rows, Later]]) -> None:
         """Answer lone rows in one call, or one by one where one of them spoils it."""
         if len(gathered) > 1:
             with contextlib.suppress(ModeldError):
-                together = np.concatenate([rows.values for rows, _ in gathered])
+                together = self._joined([rows.values for rows, _ in gathered])
                 values = self._run(Rows(together, len(gathered), False), False).values
                 for (_, answer), value in zip(gathered, values, strict=True):
                     if not answer.done():
@@ -80,13 +84,20 @@ class InPlaceModel:
         for rows, answer in gathered:
             self._answer_alone(rows, answer)
 
-    def _answer_alone(self, rows: Rows, answer: asyncio.Future[Predictions]) -> None:
+    def _joined(self, parts: list[Any]) -> Any:
+        if self.keeps_lone:
+            return np.array([row for (row,) in parts], self.row_type)
+        return np.concatenate(parts)
+
+    def _answer_alone(self, rows: Rows, answer: Later) -> None:
         if answer.done():
             return
         try:
-            answer.set_result(self._run(rows, False))
+            found = self._run(rows, False)
         except ModeldError as error:
             answer.set_exception(error)
+        else:
+            answer.set_result(found)
 
     async def _run_in_thread(self, rows: Rows, wants_probabilities: bool) -> Predictions:
         self._waiting += 1
@@ -103,13 +114,14 @@ class InPlaceModel:
             self._waiting -= 1
 
     def _run(self, rows: Rows, wants_probabilities: bool) -> Predictions:
+        given, length = rows.values, rows.length
         try:
-            values = as_plain(self._model.predict(rows.values), rows.length)
+            if self.keeps_lone and type(given) is list:
+                given = np.array(given, self.row_type)
+            values = as_plain(self._model.predict(given), length)
             if not wants_probabilities:
                 return Predictions(values)
-            return Predictions(
-                values, as_plain(self._model.probabilities(rows.values), rows.length)
-            )
+            return Predictions(values, as_plain(self._model.probabilities(given), length))
         except ModeldError:
             raise
         except Exception as error:

@@ -23,6 +23,7 @@ from modeld.http.answer import NO_FIELDS
 from modeld.http.errors import body_of, headers_of, status_of
 from modeld.http.wire import Predictions, Rows
 from modeld.log import get_logger
+from modeld.serving.later import Later
 from modeld.serving.router import Target, find, parse_target
 from modeld.serving.snapshot import EMPTY, Aim, Release, Snapshot
 from modeld.slots import Slots
@@ -114,7 +115,7 @@ class Prediction:
         self._aim = aim
         self._request_id = request_id
         self._rows: Rows
-        self.later: asyncio.Future[Predictions]
+        self.later: Later | asyncio.Future[Predictions]
         self._started = time.perf_counter()
         aim.release.enter()
 
@@ -139,8 +140,13 @@ class Prediction:
 
     def _decode(self, body: bytes) -> Rows:
         release = self._aim.release
-        max_rows = self._predictor.max_rows
-        return wire.decode(body, release.spec.signature, max_rows, release.row_type)
+        return wire.decode(
+            body,
+            release.spec.signature,
+            self._predictor.max_rows,
+            release.row_type,
+            keeps_lone=release.keeps_lone,
+        )
 
     def _run(self, rows: Rows) -> Reply | None:
         release, wants_probabilities = self._aim
@@ -151,10 +157,10 @@ class Prediction:
             )
         self._rows = rows
         result = release.model.predict(rows, wants_probabilities)
-        if isinstance(result, asyncio.Future):
-            self.later = result
-            return None
-        return self._finish(result)
+        if isinstance(result, Predictions):
+            return self._finish(result)
+        self.later = result
+        return None
 
     async def end(self) -> Reply:
         """Wait for what the model answers later."""

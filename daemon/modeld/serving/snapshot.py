@@ -16,10 +16,11 @@ import numpy as np
 from modeld.domain import ModelVersion, ReleaseSpec, WorkerSettings
 from modeld.host.child import step_back, trim_heap
 from modeld.http.answer import Fields
-from modeld.http.wire import Predictions, Rows
+from modeld.http.wire import Rows
 from modeld.runtimes.model import Model
 from modeld.serving.batcher import Batcher
 from modeld.serving.inplace import InPlaceModel
+from modeld.serving.later import Later
 from modeld.slots import Slots
 
 
@@ -38,7 +39,7 @@ class HostedModel:
         """Talk to a host over this socket, and no more to the one that it replaces."""
         self._batcher.attach(sock, host, instead_of)
 
-    def predict(self, rows: Rows, wants_probabilities: bool) -> asyncio.Future[Predictions]:
+    def predict(self, rows: Rows, wants_probabilities: bool) -> Later:
         """Queue the rows for the next free host."""
         return self._batcher.submit(rows, wants_probabilities)
 
@@ -58,6 +59,7 @@ class Release:
             {"X-Model-Version": spec.version.version, "X-Model-Runtime": spec.runtime}
         )
         self.row_type: Any = getattr(model, "row_type", np.float64)
+        self.keeps_lone: bool = getattr(model, "keeps_lone", False)
         self._is_retired = False
 
     def enter(self) -> None:
