@@ -43,7 +43,6 @@ HOMES = {
     "prometheus_client": ("metrics",),
     "pydantic": ("config", "desired", "repository", "control"),
     "pydantic_settings": ("config",),
-    "structlog": ("log",),
     "watchfiles": ("desired", "control"),
     "sqlite3": ("control",),
     "yaml": ("desired", "repository"),

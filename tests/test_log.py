@@ -8,23 +8,20 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 import pytest
-import structlog
 
 from modeld import log
+from tests.support.logs import log_restored
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Leave no trace in the two libraries, whose set-up is global."""
-    handlers = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no trace in what is set up for the whole process."""
+    log_restored(monkeypatch)
 
 
 def write(log_format: str, act: Callable[[], object]) -> str:
@@ -140,14 +137,23 @@ def test_secrets_are_hidden(key: str, is_hidden: bool, is_nested: bool) -> None:
         assert (log.HIDDEN in line) is is_hidden
 
 
-def test_a_logger_with_a_name_writes_it() -> None:
-    line = write("text", lambda: log.get_logger("guard").warning("guard.tripped"))
+def test_before_it_is_set_up_events_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    log.get_logger().warning("guard.tripped", by=0.01)
 
-    assert line.endswith(" warning guard.tripped component=guard\n")
+    assert capsys.readouterr().err.endswith(" warning guard.tripped by=0.01\n")
 
 
-def test_debug_events_are_left_out() -> None:
-    assert write("text", lambda: log.get_logger().debug("detail")) == ""
+def test_where_it_is_quiet_warnings_and_errors_alone_are_written() -> None:
+    stream = io.StringIO()
+    log.configure("text", stream=stream, is_quiet=True)
+
+    log.get_logger().info("detail")
+    log.get_logger().warning("guard.tripped")
+    log.get_logger().error("load.failed", exc_info=ValueError("no"))
+
+    words = [line.split()[1:3] for line in stream.getvalue().splitlines()]
+    assert words == [["warning", "guard.tripped"], ["error", "load.failed"]]
+    assert "ValueError: no" in stream.getvalue()
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
@@ -276,13 +282,13 @@ def test_the_newest_events_are_kept_without_secrets_and_in_their_order() -> None
     log.configure("json", stream=io.StringIO(), keeps=2)
 
     for number in range(3):
-        log.get_logger("supervisor").info("worker.started", pid=number, token="correct-horse")
+        log.get_logger().info("worker.started", pid=number, token="correct-horse")
 
     assert [event["pid"] for event in log.kept()] == [1, 2]
     newest = log.kept()[-1]
     assert newest.pop("at")
     assert newest == {
-        "component": "supervisor", "event": "worker.started", "level": "info",
+        "event": "worker.started", "level": "info",
         "pid": 2, "token": log.HIDDEN,
     }  # fmt: skip
 

@@ -10,6 +10,9 @@ one. Losing a line is better than stopping a server: a reader of stderr that is
 gone or stuck costs lines, which are counted, and neither raises nor blocks.
 
 The newest events can be kept in memory too, for whoever looks into what was decided and why.
+
+No library does this, because every process of ours imports it: structlog took an eighth of
+what a worker needs to start (ADR 0006).
 """
 
 import json
@@ -20,13 +23,13 @@ import re
 import select
 import sys
 import threading
+import time
+import traceback
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TextIO, cast
-
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger
+from typing import Final, TextIO
 
 HIDDEN: Final = "[hidden]"
 
@@ -39,6 +42,7 @@ _LARGEST_INT_BITS: Final = 64
 # If a pipe has any room, it has room for this much.
 _CHUNK_BYTES: Final = 4096
 
+_FIRST: Final = ("level", "event")
 _LEVELS: Final = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
 
 # What is kept must not grow with a traceback, or with a message that somebody else wrote.
@@ -51,13 +55,48 @@ _Scalar = bool | int | float | str | None
 _Plain = _Scalar | list["_Plain"] | dict[str, "_Plain"]
 
 
-def get_logger(name: str = "") -> FilteringBoundLogger:
-    """Give a logger; a name is written beside each of its events as `component`."""
-    bound = {"component": name} if name else {}
-    return cast(FilteringBoundLogger, structlog.get_logger(**bound))
+class Logger:
+    """Writes events, each with its values."""
+
+    def info(self, event: str, **values: object) -> None:
+        """Write what happened."""
+        _tell(logging.INFO, event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """Write what somebody should look at."""
+        _tell(logging.WARNING, event, values)
+
+    def error(self, event: str, exc_info: BaseException | None = None, **values: object) -> None:
+        """Write what went wrong, with the traceback of an exception."""
+        _tell(logging.ERROR, event, values, exc_info)
+
+    def exception(self, event: str, **values: object) -> None:
+        """Write what went wrong, with the traceback of the exception that is being handled."""
+        _tell(logging.ERROR, event, values, sys.exc_info()[1])
 
 
-_kept: deque[dict[str, object]] = deque(maxlen=0)
+_logger = Logger()
+
+
+def get_logger() -> Logger:
+    """Give the logger."""
+    return _logger
+
+
+_Event = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """How events are written. Without `lines`, to what stderr is at the time."""
+
+    lines: "_Lines | None" = None
+    is_json: bool = False
+    least: int = logging.INFO
+
+
+_setup = _Setup()
+_kept: deque[_Event] = deque(maxlen=0)
 
 
 def configure(
@@ -68,43 +107,41 @@ def configure(
     The newest `keeps` of them stay in memory. Where it `is_quiet`, warnings and errors alone
     are written.
     """
-    global _kept  # noqa: PLW0603  # the log is one for the process, as its stream is
-    is_json = log_format == "json"
+    global _setup, _kept  # noqa: PLW0603  # the log is one for the process, as its stream is
+    least = logging.WARNING if is_quiet else logging.INFO
+    _setup = _Setup(_Lines(stream or sys.stderr), log_format == "json", least)
     _kept = deque(maxlen=keeps)
-    lines = _Lines(stream or sys.stderr)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso" if is_json else "%H:%M:%S", utc=is_json),
-            structlog.processors.format_exc_info,
-            make_plain,
-            keep,
-            render_json if is_json else render_text,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.WARNING if is_quiet else logging.INFO
-        ),
-        logger_factory=lambda *_: lines,
-        cache_logger_on_first_use=False,
-    )
     root = logging.getLogger()
     for handler in [one for one in root.handlers if isinstance(one, _FromLibraries)]:
         root.removeHandler(handler)
     root.addHandler(_FromLibraries(logging.WARNING))
 
 
-def make_plain(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Turn all values into what JSON knows, without the secrets."""
-    return cast(EventDict, _plain(event))
+def _tell(
+    level: int, name: str, values: Mapping[str, object], error: BaseException | None = None
+) -> None:
+    """Write an event, and keep it."""
+    setup = _setup
+    if level < setup.least:
+        return
+    event: _Event = {"level": _word(level), "event": _text(name)}
+    for key, value in values.items():
+        event[_text(key)] = HIDDEN if _is_secret(_text(key)) else _plain(value)
+    if error is not None:
+        event["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
+    _keep(event)
+    (setup.lines or _Lines(sys.stderr)).put(_json(event) if setup.is_json else _line(event))
 
 
-def keep(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _word(level: int) -> str:
+    return next((word for least, word in _LEVELS if level >= least), "debug")
+
+
+def _keep(event: _Event) -> None:
     """Keep a copy of an event, from which secrets are gone already."""
-    if not str(event.get("event", "")).startswith(RETOLD):
-        first = {key: event[key] for key in ("level", "event") if key in event}
-        rest = {key: _shortened(value) for key, value in event.items() if key != "timestamp"}
-        _kept.append({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **first, **rest})
-    return event
+    if not str(event["event"]).startswith(RETOLD):
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        _kept.append({"at": at} | {key: _shortened(value) for key, value in event.items()})
 
 
 def kept() -> list[dict[str, object]]:
@@ -117,17 +154,18 @@ def _shortened(value: object) -> object:
     return f"{str(value)[:_LONGEST_KEPT]}…" if is_long else value
 
 
-def render_json(_logger: object, _method: str, event: EventDict) -> str:
+def _json(event: _Event) -> str:
     """Write one JSON object; everything outside ASCII is escaped."""
-    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
-    return json.dumps({**first, **event}, separators=(",", ":")).replace("\x7f", "\\u007f")
+    at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    text = json.dumps({"timestamp": at, **event}, separators=(",", ":"))
+    return text.replace("\x7f", "\\u007f")
 
 
-def render_text(_logger: object, _method: str, event: EventDict) -> str:
+def _line(event: _Event) -> str:
     """Write `HH:MM:SS level event key=value …`."""
-    first = [str(event.pop(key)) for key in ("timestamp", "level", "event") if key in event]
-    pairs = [f"{key}={_quoted(value)}" for key, value in event.items()]
-    return _escaped(" ".join(first + pairs))
+    first = f"{time.strftime('%H:%M:%S')} {event['level']} {event['event']}"
+    pairs = [f"{key}={_quoted(value)}" for key, value in event.items() if key not in _FIRST]
+    return _escaped(" ".join([first, *pairs]))
 
 
 def _plain(value: object, depth: int = 0) -> _Plain:
@@ -186,7 +224,7 @@ class _Lines:
         self._lock = threading.RLock()
         self._lost = 0
 
-    def msg(self, line: str) -> None:
+    def put(self, line: str) -> None:
         """Put a line, and tell how many were lost before it."""
         with self._lock:
             # A line lost half-way left its first half behind.
@@ -196,9 +234,7 @@ class _Lines:
                 return
             lost, self._lost = self._lost, 0
         if lost:
-            get_logger().warning("log.lines_lost", lines=lost)
-
-    debug = info = warning = error = critical = exception = msg
+            _logger.warning("log.lines_lost", lines=lost)
 
     def _put(self, text: str) -> bool:
         stream = self._stream
@@ -236,6 +272,5 @@ class _FromLibraries(logging.Handler):
             message = record.getMessage()
         except Exception:  # a library's mistake in a log call must not become ours
             message = _text(record.msg)
-        level = next((name for least, name in _LEVELS if record.levelno >= least), "debug")
-        log = getattr(get_logger(), level)
-        log(record.name, message=message, exc_info=record.exc_info)
+        error = record.exc_info[1] if record.exc_info else None
+        _tell(record.levelno, record.name, {"message": message}, error)

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -12,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import structlog
 from aiohttp import ClientSession, ClientTimeout, web
 
 from modeld import log
@@ -21,6 +19,7 @@ from modeld.control.notices import Notice
 from modeld.control.notifying import Notifying, Post
 from modeld.control.receivers import Message, Receiver
 from tests.serving.test_connection import until
+from tests.support.logs import log_restored
 
 SECRET = "correct-horse-battery"
 MESSAGE = Message(
@@ -61,13 +60,11 @@ async def inbox() -> AsyncIterator[Inbox]:
 
 
 @pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     stream = io.StringIO()
-    handlers = list(logging.getLogger().handlers)
+    log_restored(monkeypatch)
     log.configure("text", stream=stream)
-    yield stream
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
+    return stream
 
 
 async def deliver(receiver: Receiver, *, tries: int = 3, seconds: float = 5.0) -> None:

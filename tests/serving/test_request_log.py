@@ -2,31 +2,27 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import structlog
 
 from modeld import log
 from modeld.serving.predictor import Reply
 from modeld.serving.request_log import RequestLog, request_log
 from modeld.slots import Slots
 from tests.serving.test_lanes import LATER, LIMITS, Lane, post
+from tests.support.logs import log_restored
 
 SECRET = "correct-horse-battery"
 
 
 @pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     stream = io.StringIO()
-    handlers = list(logging.getLogger().handlers)
+    log_restored(monkeypatch)
     log.configure("json", stream=stream)
-    yield stream
-    logging.getLogger().handlers[:] = handlers
-    structlog.reset_defaults()
+    return stream
 
 
 def logged(lines: io.StringIO) -> list[dict[str, Any]]:
