@@ -600,3 +600,19 @@ async def test_a_peer_that_leaves_gives_its_lease_back(both: tuple[Lane, Lane]) 
 
     await until(lambda: not release.in_flight)
     assert express.slots.outcomes(release_slot(0)) == (0, 0, 0)
+
+
+async def test_what_comes_while_an_answer_is_waited_for_follows_it_at_once(
+    both: tuple[Lane, Lane],
+) -> None:
+    express, _ = both
+    express.connections._sweeper.cancel()  # which would go on by itself, a quarter second later
+    client = await express.connect()
+
+    await client.send(post(LATER))
+    await until(lambda: express.predictor.snapshot.live["default"].in_flight)
+    await client.send(post() + post(LATER))
+    await client.take(3)
+
+    assert len(_answers(client.received)) == 3
+    client.writer.close()

@@ -78,3 +78,38 @@ async def test_everything_else_is_the_transports() -> None:
     (outlet,), _ = outlets(1)
 
     assert outlet.get_extra_info("peername") == "the peername"
+
+
+async def test_the_only_connection_gets_its_last_answer_at_once() -> None:
+    (outlet,), log = outlets(1)
+    outlet._outbox.is_alone = True
+
+    outlet.write_last(b"a")
+    assert log == [b"a"]
+    outlet.write(b"b")
+    outlet.write_last(b"c")
+    assert log == [b"a"]
+    await asyncio.sleep(0)
+
+    assert log == [b"a", b"bc", b"flushed"]
+
+
+async def test_among_others_a_last_answer_waits_too() -> None:
+    (outlet,), log = outlets(1)
+
+    outlet.write_last(b"a")
+    assert not log
+    await asyncio.sleep(0)
+
+    assert log == [b"a", b"flushed"]
+
+
+async def test_nothing_is_written_to_what_has_closed() -> None:
+    (outlet,), log = outlets(1)
+    outlet._outbox.is_alone = True
+    outlet.close()
+
+    outlet.write_last(b"a")
+    await asyncio.sleep(0)
+
+    assert log == [b"close"]

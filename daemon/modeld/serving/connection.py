@@ -56,6 +56,8 @@ class Connection(asyncio.Protocol):
         self._lacking = 0
         """The length of a request that the lane has not got the whole body of, else 0."""
         self._lacking_since = 0.0
+        self._is_last = False
+        """Whether nothing had come behind the request that was taken last."""
         self._later: Later | asyncio.Future[Predictions] | None = None
         self._next_turn: asyncio.Handle | None = None
         self._has_paused = False
@@ -225,6 +227,7 @@ class Connection(asyncio.Protocol):
             self._lack(end - at)
             return at
         self._lacking = 0
+        self._is_last = end == len(unread)
         self._later = express.ask(aim, head, unread[start:end], self._done)
         return end
 
@@ -234,8 +237,13 @@ class Connection(asyncio.Protocol):
         self._lacking = length
 
     def _done(self, answer: bytes, must_close: bool) -> None:
+        # Of one that is answered at once, the bytes are still among those that are unread.
+        is_last = self._is_last if self._later is None else not self._unread
         self._later = None
-        self._outlet.write(answer)
+        if is_last:
+            self._outlet.write_last(answer)
+        else:
+            self._outlet.write(answer)
         if must_close:
             self._outlet.close()
 

@@ -49,6 +49,7 @@ class Connections:
         return len(self._open)
 
     def _counted(self) -> None:
+        self.outbox.is_alone = len(self._open) <= 1
         if not self.is_draining:
             self._count(len(self._open))
 

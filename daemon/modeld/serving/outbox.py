@@ -4,7 +4,7 @@ An answer that is written at once wakes its client, and where that sleeps on ano
 processor of a virtual machine, the wake-up leaves this one with cold caches: what comes
 next, be it a model or the interpreter, runs at half its speed. Computing the answers of
 all connections first and writing them one after the other pays for that once a turn
-instead of once a request.
+instead of once a request. Where only one connection is open, nothing is waited for.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ class Outbox:
     """The outlets of a worker that have something to write."""
 
     def __init__(self) -> None:
+        self.is_alone = False
+        """Whether no more than one connection is open, so that nobody shares its turns."""
         self._loop = asyncio.get_running_loop()
         self._filled: list[Outlet] = []
 
@@ -62,6 +64,13 @@ class Outlet:
         self._size += len(data)
         if self._size > _MOST_BYTES:
             self.flush()
+
+    def write_last(self, data: bytes) -> None:
+        """Write an answer that no other follows: at once where this connection is the only one."""
+        if self._outbox.is_alone and not self._parts and not self.has_closed:
+            self._transport.write(data)
+        else:
+            self.write(data)
 
     def flush(self) -> None:
         """Write what was kept; it is lost where the connection has closed."""
