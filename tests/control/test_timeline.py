@@ -57,6 +57,12 @@ def told(events: tuple[Event, ...]) -> list[tuple[int, str]]:
         # In order, the first would have a commit that was made long before it.
         ([entry(1, 100, A, "admin"), entry(2, 160, A)], [commit("c2", 101, A), commit("c1", 9, A)],
          [(2, "c1"), (1, "c2")]),
+        # An old match stays, whatever has no partner beside it.
+        ([entry(1, 10, A), entry(2, 1000, A)], [commit("c1", 1001, A)], [(2, "c1"), (1, "")]),
+        ([entry(1, 10, A, "admin"), entry(2, 20, A)], [commit("c1", 0, A)],
+         [(2, "c1"), (1, "")]),
+        # A commit that removes the file is not that of a call which was refused.
+        ([entry(1, 10, "", "admin")], [commit("c1", 90, "")], [(0, "c1"), (1, "")]),
         # A commit that is no longer in the history of the branch.
         ([entry(1, 10, A, commit="gone")], [commit("c1", 3, A)], [(1, ""), (0, "c1")]),
         ([], [], []),

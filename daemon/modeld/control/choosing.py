@@ -1,13 +1,14 @@
 """Choose the version that a command without a server is about: named, wished for, or live then."""
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from modeld.config import Settings
 from modeld.control.ledger import Entry, Ledger
-from modeld.control.timeline import MOST_COMMITS, timeline
+from modeld.control.timeline import MOST_COMMITS, MOST_ENTRIES, timeline
 from modeld.desired.document import DesiredState, parse
 from modeld.domain import ModelVersion
 from modeld.errors import ModelNotFound, StateMissing, VersionError
@@ -62,16 +63,20 @@ def version_live_at(settings: Settings, model: str, at: float) -> Wanted:
         entry = ledger.live_at(model, at)
         if entry is None:
             raise VersionError(f"no version of the model {model} was live at {said}")
+        entries = ledger.attempts(MOST_ENTRIES)
     version = ModelVersion(model, entry.version)
-    told = f"{version}, live at {said}: since {_said(entry.at)}, by {_cause(settings, entry)}"
+    told = (
+        f"{version}, live at {said}: since {_said(entry.at)}, by {_cause(settings, entry, entries)}"
+    )
     return Wanted(version, entry.digest, f"were live at {said}", told)
 
 
-def _cause(settings: Settings, entry: Entry) -> str:
-    """Say who made it live, and why."""
+def _cause(settings: Settings, entry: Entry, entries: Sequence[Entry]) -> str:
+    """Say who made it live, and why. `entries` are the history's newest, oldest first."""
     commits = log_of(settings.state_file).commits(MOST_COMMITS, seconds=_GIT_SECONDS)
-    [event] = timeline((entry,), commits, entry.model)
-    commit = event.commit
+    # With the others, so that none of their commits is taken for its own.
+    events = timeline(entries if entry in entries else (entry,), commits, entry.model)
+    commit = next(event.commit for event in events if event.entry == entry)
     cause = f"commit {commit.id[:12]}" if commit else entry.trigger or "a change of the file"
     who = entry.actor or (commit.author.partition(" <")[0] if commit else "")
     why = entry.reason or (commit.subject if commit else "")

@@ -7,10 +7,11 @@ history began, was overtaken, was refused by a text that never came here, or cha
 that is live.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -24,6 +25,8 @@ MOST_ENTRIES = 10_000
 
 # Commits are dated in whole seconds, by a clock that may not be quite ours.
 _SLACK_SECONDS = 2.0
+
+_AT = attrgetter("at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +118,13 @@ def _matches(entries: Iterable[Entry], commits: Sequence[Commit]) -> Mapping[int
     of_wish = {_wish(entry): found[entry.number] for entry in entries if entry.number in found}
     asked: defaultdict[str, dict[_Wish, Entry]] = defaultdict(dict)
     for entry in entries:
-        if not entry.commit and _wish(entry) not in of_wish:
+        if entry.blob and not entry.commit and _wish(entry) not in of_wish:
             asked[entry.blob].setdefault(_wish(entry), entry)
     taken = {commit.id for commit in found.values()}
     for blob, wishes in asked.items():
         free = [c for c in reversed(commits) if c.blob == blob and c.id not in taken]
-        of_wish |= {_wish(entry): commit for entry, commit in _pairs([*wishes.values()], free)}
+        told = sorted(wishes.values(), key=_AT)
+        of_wish |= {_wish(entry): commit for entry, commit in _pairs(told, free)}
     nameless = (entry for entry in entries if not entry.commit)
     return found | {e.number: of_wish[_wish(e)] for e in nameless if _wish(e) in of_wish}
 
@@ -133,39 +137,28 @@ def _wish(entry: Entry) -> _Wish:
     return entry.generation, entry.blob
 
 
-def _pairs(entries: Sequence[Entry], commits: Sequence[Commit]) -> Sequence[_Pair]:
+def _pairs(entries: Sequence[Entry], commits: Sequence[Commit]) -> Iterator[_Pair]:
     """Bring together, of one text and both oldest first, what is nearest in time.
 
-    Commits are dated too roughly for what changed back and forth within a second; there, the
-    order decides.
+    A call's change is committed after it, an edit of the file also before it is seen. Where
+    several are as near as commits are dated, their order decides.
     """
-    possible = [
-        (entry, commit)
-        for commit in commits
-        for entry in _around(commit.at, entries, len(commits))
-        if _may(entry, commit)
-    ]
-    possible.sort(key=lambda pair: abs(pair[0].at - pair[1].at))
-    nearest: dict[int, Commit] = {}
-    left = {commit.id for commit in commits}
+    edits = [entry for entry in entries if entry.trigger not in BY_CALL]
+    possible = []
+    for commit in commits:
+        # Of more than there are commits, the farther ones would not be taken.
+        before = bisect_right(entries, commit.at + _SLACK_SECONDS, key=_AT)
+        after = bisect_right(edits, commit.at + _SLACK_SECONDS, key=_AT)
+        near = entries[max(before - len(commits), 0) : before], edits[after : after + len(commits)]
+        possible += [(entry, commit) for entry in chain(*near)]
+    possible.sort(key=_distance)
+    taken: set[int | str] = set()
     for entry, commit in possible:
-        if entry.number not in nearest and commit.id in left:
-            nearest[entry.number] = commit
-            left.remove(commit.id)
-    chosen = [entry for entry in entries if entry.number in nearest]
-    taken = [commit for commit in commits if commit.id not in left]
-    in_order = list(zip(chosen, taken, strict=True))
-    if all(_may(entry, commit) for entry, commit in in_order):
-        return in_order
-    return [(entry, nearest[entry.number]) for entry in chosen]
+        if taken.isdisjoint((entry.number, commit.id)):
+            taken |= {entry.number, commit.id}
+            yield entry, commit
 
 
-def _around(at: float, entries: Sequence[Entry], most: int) -> Sequence[Entry]:
-    """Give the nearest entries before a time and after it: others would be taken first."""
-    middle = bisect_left(entries, at, key=attrgetter("at"))
-    return entries[max(middle - most, 0) : middle + most]
-
-
-def _may(entry: Entry, commit: Commit) -> bool:
-    """Tell whether a commit may be that of an entry: a call's is made of it, so not before it."""
-    return entry.trigger not in BY_CALL or commit.at >= entry.at - _SLACK_SECONDS
+def _distance(pair: _Pair) -> float:
+    entry, commit = pair
+    return max(abs(entry.at - commit.at) - _SLACK_SECONDS, 0.0)
