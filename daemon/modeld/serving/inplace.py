@@ -74,7 +74,7 @@ class InPlaceModel:
     def _run_together(self, gathered: list[tuple[Rows, Later]]) -> None:
         """Answer lone rows in one call, or one by one where one of them spoils it."""
         if len(gathered) > 1:
-            with contextlib.suppress(ModeldError):
+            with contextlib.suppress(ModeldError, ValueError, TypeError, OverflowError):
                 together = self._joined([rows.values for rows, _ in gathered])
                 values = self._run(Rows(together, len(gathered), False), False).values
                 for (_, answer), value in zip(gathered, values, strict=True):

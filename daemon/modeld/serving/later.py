@@ -46,7 +46,8 @@ class Later:
     def result(self) -> Predictions:
         """Give the answer, or raise why there is none."""
         if isinstance(self._answer, BaseException):
-            raise self._answer
+            # It may be that of a whole batch: raised again and again, it would gather tracebacks.
+            raise self._answer.with_traceback(None)
         return self._answer
 
     def add_done_callback(self, call: "Callable[[Later], None]") -> None:

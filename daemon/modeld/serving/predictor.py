@@ -145,7 +145,7 @@ class Prediction:
             release.spec.signature,
             self._predictor.max_rows,
             release.row_type,
-            keeps_lone=release.keeps_lone,
+            keeps_lone=release.keeps_lone and len(body) <= THREAD_BODY,
         )
 
     def _run(self, rows: Rows) -> Reply | None:
