@@ -1,12 +1,15 @@
 import asyncio
 import gc
+import io
 import weakref
 
 import pytest
 
+from modeld import log
 from modeld.errors import ModelError
 from modeld.http.wire import Predictions
 from modeld.serving.later import Later
+from tests.support.logs import log_restored
 
 ANSWER = Predictions([7])
 
@@ -80,8 +83,11 @@ async def test_an_answer_that_comes_with_the_cancellation_harms_nobody() -> None
 
 
 async def test_who_cannot_be_told_keeps_nobody_else_from_it(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    log_restored(monkeypatch)
+    stream = io.StringIO()
+    log.configure("text", stream=stream)
     later = Later()
 
     def fail(_: Later) -> None:
@@ -91,7 +97,7 @@ async def test_who_cannot_be_told_keeps_nobody_else_from_it(
 
     later.set_result(ANSWER)
 
-    assert "a defect" in caplog.text + "".join(capsys.readouterr())
+    assert "a defect" in stream.getvalue()
 
 
 async def test_nothing_is_left_for_the_collector_of_cycles() -> None:
