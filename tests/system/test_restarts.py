@@ -12,6 +12,7 @@ import pytest
 from tests.support.load import Load, loaded
 from tests.support.passing import launch_with, open_socket
 from tests.support.server import Server, cared_for, eventually, is_alive, make_server
+from tests.support.versions import write_slow
 
 pytestmark = pytest.mark.light
 
@@ -144,6 +145,22 @@ def test_a_successor_takes_over_whatever_the_file_says_by_then(repository: Serve
     assert replace(repository) == 0
 
     repository.wait_until_live("v2")
+
+
+@pytest.mark.native
+def test_who_waits_for_a_server_that_starts_is_answered_though_it_is_replaced(
+    tmp_path: Path,
+) -> None:
+    with cared_for(make_server(tmp_path / "repository", versions=())) as server:
+        write_slow(server.models / "slow", 2.0)
+        server.write_state("active: slow\n")
+        server.start()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(server.predict, ROW)
+            assert replace(server) == 0
+
+        assert waiting.result().status == 200
+        server.wait_until_live("slow")
 
 
 def test_without_a_server_there_is_nothing_to_replace(repository: Server) -> None:

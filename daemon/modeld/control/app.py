@@ -220,7 +220,7 @@ class Control:
                 self._progress, self._status, access, self._switch, self._wish.holds,
             ),
         )  # fmt: skip
-        self._server = ControlServer(calls, self._listener, self._stop.set)
+        self._server = ControlServer(calls, self._listener, self._progress.started, self._stop.set)
         self._requests = Requests(
             calls, self._switch, self._progress, self._status, self._supervisor,
             serves_all=settings.serves_all_versions(is_loopback=is_loopback(self._listener)),

@@ -2,7 +2,8 @@
 
 The successor asks over the control socket, which only this user may open. The socket's
 descriptor comes with one byte in front of the HTTP answer; then the old server drains, and
-what connects meanwhile waits in the socket's queue.
+what connects meanwhile waits in the socket's queue. One that is starting itself serves its
+first version before.
 """
 
 import socket
@@ -14,7 +15,10 @@ from modeld.errors import ConfigError
 
 HANDOVER = "/admin/handover"
 
-_SECONDS = 10.0
+HANDOVER_PATIENCE = 20.0
+"""For so many seconds, a server that is starting may go on with that before it hands over."""
+
+_SECONDS = HANDOVER_PATIENCE + 10.0
 _ASK = f"POST {HANDOVER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()
 _WITH_IT = b"\n"
 

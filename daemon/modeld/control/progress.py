@@ -104,6 +104,11 @@ class Progress:
         """Whether a first version may still come without anybody's doing."""
         return self.applied is None and not self._has_nothing
 
+    async def started(self) -> None:
+        """Wait until a first version is served, or there is none to be had."""
+        while self.is_starting:
+            await self.changed()
+
     def has_nothing(self) -> None:
         """Neither the wish nor an earlier one can be served."""
         if not self._has_nothing:

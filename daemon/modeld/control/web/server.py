@@ -5,14 +5,15 @@ token. While no worker lives it also answers on the port, so that admin works th
 """
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from aiohttp import web
 
-from modeld.control.handover import HANDOVER, give
+from modeld.control.handover import HANDOVER, HANDOVER_PATIENCE, give
 from modeld.control.web.calls import Answer, Calls, json_answer
 from modeld.errors import BodyTooLarge
 from modeld.http.auth import Caller, joined
@@ -33,10 +34,15 @@ class ControlServer:
     """HTTP in the control process."""
 
     def __init__(
-        self, calls: Calls, listener: socket.socket, on_handover: Callable[[], None]
+        self,
+        calls: Calls,
+        listener: socket.socket,
+        started: Callable[[], Awaitable[None]],
+        on_handover: Callable[[], None],
     ) -> None:
         self._calls = calls
         self._listener = listener
+        self._started = started
         self._on_handover = on_handover
         self._ids = RequestIds()
         self._servers: list[asyncio.Server] = []
@@ -91,10 +97,15 @@ class ControlServer:
 
     async def _handle_socket(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == HANDOVER and request.method == "POST" and self._listener.fileno() >= 0:
-            return self._hand_over(request)
+            return await self._hand_over(request)
         return await self._handle(request, is_control_socket=True)
 
-    def _hand_over(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _hand_over(self, request: web.BaseRequest) -> web.StreamResponse:
+        # Predictions wait for the first version of a server that is starting: once it drains,
+        # they would wait in vain.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANDOVER_PATIENCE):
+                await self._started()
         give(request.transport, self._listener)
         log.info("control.handed_over")
         self._on_handover()
