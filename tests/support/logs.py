@@ -1,4 +1,4 @@
-"""Leave the log as it was."""
+"""A log of a test's own."""
 
 import logging
 
@@ -8,7 +8,7 @@ from modeld import log
 
 
 def log_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have what a test sets up for the whole process undone at its end."""
-    monkeypatch.setattr(log, "_setup", log._setup)
+    """Begin with a log that is not set up, and leave it as it was."""
+    monkeypatch.setattr(log, "_setup", log._Setup())
     monkeypatch.setattr(log, "_kept", log._kept)
     monkeypatch.setattr(logging.getLogger(), "handlers", list(logging.getLogger().handlers))
