@@ -12,7 +12,7 @@ gone or stuck costs lines, which are counted, and neither raises nor blocks.
 The newest events can be kept in memory too, for whoever looks into what was decided and why.
 
 No library does this, because every process of ours imports it: structlog took an eighth of
-what a worker needs to start (ADR 0006).
+what a worker's imports take (ADR 0006).
 """
 
 import json
@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final, TextIO, cast
 
 HIDDEN: Final = "[hidden]"
 
@@ -124,9 +124,7 @@ def _tell(
     setup = _setup
     if level < setup.least:
         return
-    event: _Event = {"level": _word(level), "event": _text(name)}
-    for key, value in values.items():
-        event[_text(key)] = HIDDEN if _is_secret(_text(key)) else _plain(value)
+    event = {"level": _word(level), "event": _text(name), **cast(_Event, _plain(values))}
     if error is not None:
         event["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
     _keep(event)
