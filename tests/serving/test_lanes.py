@@ -80,7 +80,7 @@ class Answering:
 
 def _settle(later: Later, predictions: Predictions) -> None:
     if not later.done():
-        later.set_result(predictions)
+        later.settle(predictions)
 
 
 class Counting(Express):

@@ -19,7 +19,7 @@ async def test_an_answer_is_told_at_once() -> None:
     later.add_done_callback(lambda it: told.append(it.result()))
     assert not later.done()
 
-    later.set_result(ANSWER)
+    later.settle(ANSWER)
 
     assert told == [ANSWER]
     assert later.done()
@@ -28,7 +28,7 @@ async def test_an_answer_is_told_at_once() -> None:
 async def test_a_failure_is_raised() -> None:
     later = Later()
 
-    later.set_exception(ModelError("it raised"))
+    later.settle(ModelError("it raised"))
 
     with pytest.raises(ModelError, match="it raised"):
         later.result()
@@ -38,9 +38,9 @@ async def test_a_failure_is_raised() -> None:
 async def test_a_task_can_wait_for_it(is_known: bool) -> None:
     later = Later()
     if is_known:
-        later.set_result(ANSWER)
+        later.settle(ANSWER)
     else:
-        asyncio.get_running_loop().call_soon(later.set_result, ANSWER)
+        asyncio.get_running_loop().call_soon(later.settle, ANSWER)
 
     assert await later == ANSWER
 
@@ -76,7 +76,7 @@ async def test_an_answer_that_comes_with_the_cancellation_harms_nobody() -> None
     await asyncio.sleep(0)
 
     waiting.cancel()
-    later.set_result(ANSWER)
+    later.settle(ANSWER)
     await asyncio.wait([waiting])
 
     assert waiting.cancelled()
@@ -95,7 +95,7 @@ async def test_who_cannot_be_told_keeps_nobody_else_from_it(
 
     later.add_done_callback(fail)
 
-    later.set_result(ANSWER)
+    later.settle(ANSWER)
 
     assert "a defect" in stream.getvalue()
 
@@ -113,7 +113,7 @@ async def test_nothing_is_left_for_the_collector_of_cycles() -> None:
     gone = weakref.ref(asker)
     gc.disable()
     try:
-        asker.later.set_result(ANSWER)
+        asker.later.settle(ANSWER)
         del asker
         assert gone() is None
     finally:

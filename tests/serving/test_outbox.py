@@ -77,7 +77,7 @@ async def test_aborting_forgets_what_was_kept() -> None:
 async def test_everything_else_is_the_transports() -> None:
     (outlet,), _ = outlets(1)
 
-    assert outlet.get_extra_info("peername") == "the peername"
+    assert outlet.as_transport().get_extra_info("peername") == "the peername"
 
 
 async def test_the_only_connection_gets_its_last_answer_at_once() -> None:

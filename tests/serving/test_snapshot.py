@@ -326,7 +326,25 @@ async def test_rows_of_one_turn_share_a_call(slots: Slots) -> None:
 
     assert [each.values for each in found] == [[value * 2.0] for value in range(70)]
     assert calls == [1, 64, 5]
-    assert isinstance(model.predict(lone(1), False), Predictions)
+
+
+async def test_a_first_row_waits_for_company_only_where_the_turn_before_had_some() -> None:
+    model = compiled_model(lambda rows: rows[:, 0])
+
+    async def turn(count: int) -> list[bool]:
+        answers = [model.predict(lone(value), False) for value in range(count)]
+        waits = [isinstance(each, Later) for each in answers]
+        found = [each if isinstance(each, Predictions) else await each for each in answers]
+        await asyncio.sleep(0)
+        assert [each.values for each in found] == [[float(value)] for value in range(count)]
+        return waits
+
+    assert await turn(1) == [False]
+    assert await turn(1) == [False]
+    assert await turn(2) == [False, True]
+    assert await turn(2) == [True, True]
+    assert await turn(1) == [True]
+    assert await turn(1) == [False]
 
 
 async def test_a_row_that_spoils_a_call_spoils_its_own_answer_alone(slots: Slots) -> None:

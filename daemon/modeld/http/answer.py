@@ -7,8 +7,9 @@ release with the release, the date per second.
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from http import HTTPStatus
+from types import MappingProxyType
 
 _JSON = "application/json"
 _CONNECTION = {
@@ -39,16 +40,13 @@ _clock = Clock()
 class Fields(dict[str, str]):
     """Headers that go out often: not to be changed, and their bytes are written once."""
 
-    @cached_property
-    def content_type(self) -> str:
+    def __init__(self, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(headers)
+        self.content_type = self.get("Content-Type", _JSON)
         """What the body is; JSON unless the headers say otherwise."""
-        return self.get("Content-Type", _JSON)
-
-    @cached_property
-    def lines(self) -> bytes:
-        """The headers but the type, which stands first in every answer."""
         fields = [f"{name}: {value}\r\n" for name, value in self.items() if name != "Content-Type"]
-        return "".join(fields).encode("latin-1")
+        self.lines = "".join(fields).encode("latin-1")
+        """The headers but the type, which stands first in every answer."""
 
 
 NO_FIELDS = Fields()

@@ -10,8 +10,8 @@ that repeat their head have it read once.
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import httptools
 
@@ -31,7 +31,8 @@ _NOT_PLAIN = frozenset({b"content-encoding", b"expect"})
 _ONCE = (b"content-type", b"x-request-id", b"connection")
 
 
-class Head(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Head:
     """A request's head. `is_plain`: a POST of a body that is UTF-8 and comes as it is."""
 
     target: bytes

@@ -8,7 +8,8 @@ JSON object names a key twice, the last one counts.
 """
 
 import difflib
-from typing import Any, NamedTuple, TypeGuard
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
@@ -33,7 +34,8 @@ _KEYS = ("features", "instances")
 _ROWS_AT_ONCE = 4096
 
 
-class Rows(NamedTuple):
+@dataclass(slots=True)
+class Rows:
     """Rows of one request: an array whose first axis counts them, or a list of texts.
 
     One row of numbers may be a list that holds its list, for whoever puts such rows together.
@@ -44,7 +46,8 @@ class Rows(NamedTuple):
     is_single: bool
 
 
-class Predictions(NamedTuple):
+@dataclass(slots=True)
+class Predictions:
     """One prediction per row, and the probabilities where they were asked for."""
 
     values: list[Any]
@@ -64,10 +67,11 @@ def decode(
     With `keeps_lone`, one row of numbers may stay a list. Raises a `RequestError` that says
     what is wrong.
     """
-    content = _content(body, signature, max_rows)
+    content = parse(body) if len(body) < LARGE_BODY else _large(body, signature, max_rows)
     row = content.get("features") if type(content) is dict and len(content) == 1 else None
     if _is_plain_row(row, signature):
-        _check_range(row, signature)
+        if signature.precision == 32:
+            _check_range(row)
         return Rows([row] if keeps_lone else np.array([row], row_type), 1, is_single=True)
     key, value = _rows_of(content, signature)
     is_single = key == "features" and _is_one_row(value, signature)
@@ -80,18 +84,10 @@ def decode(
         raise TooManyRows(
             f"{len(rows)} rows are more than the {max_rows} that one request may have"
         )
-    if signature.rank == 0:
-        return Rows(_texts(rows), len(rows), is_single)
-    if signature.rank == 1:
-        rows = [read_row(row, index, signature) for index, row in enumerate(rows, 1)]
-    elif not holds_numbers(rows, signature.rank + 1, signature):
-        raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
-    return Rows(_array(rows, signature, row_type), len(rows), is_single)
+    return Rows(_values(rows, signature, row_type), len(rows), is_single)
 
 
-def _content(body: bytes, signature: Signature, max_rows: int) -> Any:
-    if len(body) < LARGE_BODY:
-        return parse(body)
+def _large(body: bytes, signature: Signature, max_rows: int) -> Any:
     rows = body.count(b"],") + body.count(b"},") + 1
     # With more texts than the key, brackets may stand in the names of columns.
     if signature.rank == 1 and rows > max_rows and body.count(b'"') <= len('""'):
@@ -161,6 +157,16 @@ def _is_one_row(value: Any, signature: Signature) -> bool:
     return depth == signature.rank
 
 
+def _values(rows: list[Any], signature: Signature, row_type: type[np.generic]) -> Any:
+    if signature.rank == 0:
+        return _texts(rows)
+    if signature.rank == 1:
+        rows = [read_row(row, index, signature) for index, row in enumerate(rows, 1)]
+    elif not holds_numbers(rows, signature.rank + 1, signature):
+        raise WrongType(f"expected numbers in lists of {signature.rank} dimensions per row")
+    return _array(rows, signature, row_type)
+
+
 def _texts(rows: list[Any]) -> list[str]:
     for index, row in enumerate(rows, 1):
         if not isinstance(row, str):
@@ -168,12 +174,9 @@ def _texts(rows: list[Any]) -> list[str]:
     return rows
 
 
-def _check_range(row: list[float], signature: Signature) -> None:
+def _check_range(row: list[float]) -> None:
     """Do for one row of numbers what `_array` does for many."""
-    if (
-        signature.precision == 32
-        and not -_LARGEST_FLOAT32 <= min(row) <= max(row) <= _LARGEST_FLOAT32
-    ):
+    if not -_LARGEST_FLOAT32 <= min(row) <= max(row) <= _LARGEST_FLOAT32:
         raise OutOfRange(_TOO_LARGE)
 
 

@@ -18,7 +18,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any
 
 import numpy as np
 
@@ -117,7 +116,9 @@ class Batcher:
         while outstanding and (
             outstanding[0].answer.done() or now - outstanding[0].since >= self._timeout
         ):
-            _fail(outstanding.popleft(), DeadlineExceeded(f"no answer within {self._timeout:g} s"))
+            outstanding.popleft().answer.settle(
+                DeadlineExceeded(f"no answer within {self._timeout:g} s")
+            )
         while self._queue and self._queue[0].answer.done():
             # Nobody waits for these any more: they must not make the queue look full.
             self._queue.popleft()
@@ -202,8 +203,9 @@ class Batcher:
         try:
             _deliver(batch, message.outcomes, frame.payload)
         except (ValueError, KeyError, TypeError, IndexError) as error:
+            invalid = ModelOutputInvalid(f"the host's answer makes no sense: {error}")
             for waiting in batch:
-                _fail(waiting, ModelOutputInvalid(f"the host's answer makes no sense: {error}"))
+                waiting.answer.settle(invalid)
         self._forget_answered()
         self._soon()
 
@@ -226,7 +228,9 @@ class Batcher:
         batch, host.batch = host.batch, []
         for waiting in reversed(batch):
             if waiting.is_retry:
-                _fail(waiting, ModelCrashed("the model's process ended twice on this request"))
+                waiting.answer.settle(
+                    ModelCrashed("the model's process ended twice on this request")
+                )
             else:
                 waiting.is_retry = True
                 self._queue.appendleft(waiting)
@@ -267,19 +271,11 @@ def _part(whole: Predictions | Exception, start: int, end: int) -> Predictions |
 
 
 def _settle(waiting: _Waiting, answer: Predictions | Exception) -> None:
-    if isinstance(answer, Exception):
-        _fail(waiting, answer)
-    elif not _is_complete(answer, waiting.rows.length):
-        _fail(waiting, ModelOutputInvalid("the model gave another number of answers than rows"))
-    elif not waiting.answer.done():
-        waiting.answer.set_result(answer)
+    if isinstance(answer, Predictions) and not _is_complete(answer, waiting.rows.length):
+        answer = ModelOutputInvalid("the model gave another number of answers than rows")
+    waiting.answer.settle(answer)
 
 
 def _is_complete(answer: Predictions, rows: int) -> bool:
     scores = answer.probabilities
     return len(answer.values) == rows and (scores is None or len(scores) == rows)
-
-
-def _fail(waiting: _Waiting, error: Any) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)

@@ -278,5 +278,5 @@ class Connection(asyncio.Protocol):
     def _handler(self) -> Handler:
         if self._inner is None:
             self._inner = self._all.make_handler()
-            self._inner.connection_made(cast(asyncio.Transport, self._outlet))
+            self._inner.connection_made(self._outlet.as_transport())
         return self._inner

@@ -9,8 +9,6 @@ not plain is none of the lane's business, so it has no HTTP errors of its own.
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
 
 from modeld.domain import WorkerSettings
 from modeld.errors import ModeldError
@@ -30,13 +28,6 @@ _AIMS_KEPT = 256
 
 Done = Callable[[bytes, bool], None]
 """Takes an answer, and whether the connection must close after it."""
-
-
-class _Asked(NamedTuple):
-    head: Head
-    request_id: str
-    started: float
-    done: Done
 
 
 class Express:
@@ -77,29 +68,42 @@ class Express:
         self, aim: Aim, head: Head, body: bytes, done: Done
     ) -> Later | asyncio.Future[Predictions] | None:
         """Answer a request: at once, or when what is returned is done."""
-        started = time.perf_counter()
-        request_id = self._ids.of(head.request_id)
-        prediction = Prediction(self._predictor, aim, request_id)
-        reply = prediction.begin(body)
-        asked = _Asked(head, request_id, started, done)
+        asked = _Asked(self, self._predictor, aim, self._ids.of(head.request_id))
+        asked.done, asked.keeps_alive = done, head.keep_alive
+        reply = asked.begin(body)
         if reply is not None:
-            self._answer(reply, asked)
+            self.answer(reply, asked)
             return None
-        prediction.later.add_done_callback(partial(self._answer_later, prediction, asked))
-        return prediction.later
+        asked.later.add_done_callback(asked.told)
+        return asked.later
 
-    def _answer_later(self, prediction: Prediction, asked: _Asked, _: object) -> None:
-        reply = prediction.reply()
-        if reply is not None:
-            self._answer(reply, asked)
-
-    def _answer(self, reply: Reply, asked: _Asked) -> None:
-        head, request_id, started, done = asked
-        must_close = self.is_draining or not head.keep_alive
+    def answer(self, reply: Reply, asked: "_Asked") -> None:
+        """Write a reply and count it."""
+        must_close = self.is_draining or not asked.keeps_alive
         connection = "close" if must_close else ""
-        status, body, headers, _ = reply
-        done(render(status, request_id, headers, body, connection=connection), must_close)
+        status, request_id = reply.status, asked.request_id
+        asked.done(
+            render(status, request_id, reply.headers, reply.body, connection=connection), must_close
+        )
         slot = http_slot("/predict", "POST", status)
-        self._slots.observe(slot, time.perf_counter() - started)
+        self._slots.observe(slot, time.perf_counter() - asked.started)
         if self._requests is not None:
-            self._requests.note("POST", "/predict", reply, request_id, started)
+            self._requests.note("POST", "/predict", reply, request_id, asked.started)
+
+
+class _Asked(Prediction):
+    """A prediction that this lane was asked for."""
+
+    __slots__ = ("_express", "done", "keeps_alive")
+
+    def __init__(self, express: Express, predictor: Predictor, aim: Aim, request_id: str) -> None:
+        super().__init__(predictor, aim, request_id)
+        self._express = express
+        self.done: Done
+        self.keeps_alive: bool
+
+    def told(self, _: object) -> None:
+        """Answer: what was waited for is known."""
+        reply = self.reply()
+        if reply is not None:
+            self._express.answer(reply, self)

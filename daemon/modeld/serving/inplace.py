@@ -2,7 +2,7 @@
 
 Lone rows that arrive in one turn of the loop are answered by one call of the model, at
 the end of the turn: a call costs more than a row. The first of a turn does not wait for
-company, so that a lone client is answered at once.
+company where the last turn had none, so that a lone client is answered at once.
 """
 
 import asyncio
@@ -41,7 +41,9 @@ class InPlaceModel:
         """Whether a lone row of numbers may come as a list, to be made an array with others."""
         self._gathered: list[tuple[Rows, Later]] = []
         self._has_turn = False
-        """Whether a row was answered in this turn of the loop already."""
+        """Whether a row came in this turn of the loop already."""
+        self._has_company = False
+        """Whether several rows came in the last turn that had any."""
         self._loop = asyncio.get_running_loop()
 
     def predict(
@@ -60,7 +62,8 @@ class InPlaceModel:
         if not self._has_turn:
             self._has_turn = True
             self._loop.call_soon(self._run_gathered)
-            return self._run(rows, False)
+            if not self._has_company:
+                return self._run(rows, False)
         answer = Later()
         self._gathered.append((rows, answer))
         return answer
@@ -68,6 +71,7 @@ class InPlaceModel:
     def _run_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []
         self._has_turn = False
+        self._has_company = len(gathered) > self._has_company
         for start in range(0, len(gathered), _MOST_GATHERED):
             self._run_together(gathered[start : start + _MOST_GATHERED])
 
@@ -78,8 +82,7 @@ class InPlaceModel:
                 together = self._joined([rows.values for rows, _ in gathered])
                 values = self._run(Rows(together, len(gathered), False), False).values
                 for (_, answer), value in zip(gathered, values, strict=True):
-                    if not answer.done():
-                        answer.set_result(Predictions([value]))
+                    answer.settle(Predictions([value]))
                 return
         for rows, answer in gathered:
             self._answer_alone(rows, answer)
@@ -95,9 +98,9 @@ class InPlaceModel:
         try:
             found = self._run(rows, False)
         except ModeldError as error:
-            answer.set_exception(error)
+            answer.settle(error)
         else:
-            answer.set_result(found)
+            answer.settle(found)
 
     async def _run_in_thread(self, rows: Rows, wants_probabilities: bool) -> Predictions:
         self._waiting += 1

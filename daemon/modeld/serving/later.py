@@ -30,31 +30,10 @@ class Later:
         """Tell whether nobody waits any more: it was answered, it failed or it was cancelled."""
         return self._is_done
 
-    def set_result(self, answer: Predictions) -> None:
-        """Answer; it must not be done."""
-        self._settle(answer)
-
-    def set_exception(self, error: Exception) -> None:
-        """Say why there is no answer; it must not be done."""
-        self._settle(error)
-
-    def cancel(self) -> None:
-        """Say that nobody waits for it any more."""
-        if not self._is_done:
-            self._settle(asyncio.CancelledError())
-
-    def result(self) -> Predictions:
-        """Give the answer, or raise why there is none."""
-        if isinstance(self._answer, BaseException):
-            # It may be that of a whole batch: raised again and again, it would gather tracebacks.
-            raise self._answer.with_traceback(None)
-        return self._answer
-
-    def add_done_callback(self, call: "Callable[[Later], None]") -> None:
-        """Have `call` called once it is done, which it must not be yet."""
-        self._call = call
-
-    def _settle(self, answer: Predictions | BaseException) -> None:
+    def settle(self, answer: Predictions | BaseException) -> None:
+        """Answer, or say why there is no answer; where nobody waits any more, do nothing."""
+        if self._is_done:
+            return
         self._is_done = True
         self._answer = answer
         # Kept, it would hold whoever asked, who holds this.
@@ -66,6 +45,21 @@ class Later:
         except Exception:
             # A defect of ours in telling one must not keep the others of its batch untold.
             log.exception("predict.untold")
+
+    def cancel(self) -> None:
+        """Say that nobody waits for it any more."""
+        self.settle(asyncio.CancelledError())
+
+    def result(self) -> Predictions:
+        """Give the answer, or raise why there is none."""
+        if isinstance(self._answer, BaseException):
+            # It may be that of a whole batch: raised again and again, it would gather tracebacks.
+            raise self._answer.with_traceback(None)
+        return self._answer
+
+    def add_done_callback(self, call: "Callable[[Later], None]") -> None:
+        """Have `call` called once it is done, which it must not be yet."""
+        self._call = call
 
     def __await__(self) -> Generator[Any, None, Predictions]:
         """Wait in a task; when that is cancelled, nobody waits any more."""

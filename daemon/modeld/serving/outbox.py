@@ -9,7 +9,7 @@ instead of once a request. Where only one connection is open, nothing is waited 
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 _MOST_BYTES = 1 << 16
 
@@ -36,7 +36,7 @@ class Outbox:
 
 
 class Outlet:
-    """A transport whose writes wait for the end of the turn; aiohttp takes it for a transport.
+    """Writes to a transport at the end of the turn.
 
     `on_flush` is called after what was written has gone.
     """
@@ -52,9 +52,6 @@ class Outlet:
         self._parts: list[bytes] = []
         self._size = 0
         self.has_closed = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Keep the bytes until the turn ends, or until they are many."""
@@ -89,3 +86,23 @@ class Outlet:
         """Close at once; what was kept is lost."""
         self.has_closed = True
         self._transport.abort()
+
+    def as_transport(self) -> asyncio.Transport:
+        """Give what writes here and is the transport in everything else."""
+        return cast(asyncio.Transport, _AsTransport(self, self._transport))
+
+
+class _AsTransport:
+    """An outlet in place of its transport.
+
+    A class of its own, as one that looks attributes up by `__getattr__` has slow ones.
+    """
+
+    def __init__(self, outlet: Outlet, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.write = outlet.write
+        self.close = outlet.close
+        self.abort = outlet.abort
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -7,7 +7,7 @@ model answers at once, so does `begin`: no task, no future, nothing to wait for.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from modeld.domain import ModelVersion, WorkerSettings
 from modeld.errors import (
@@ -34,12 +34,13 @@ THREAD_BODY = 1 << 16
 """Bodies above this are parsed in a thread, so that they do not hold up the loop."""
 
 
-class Reply(NamedTuple):
+@dataclass(slots=True)
+class Reply:
     """An answer, not yet bound to HTTP's framing. With `chunks` it has no body and goes on."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = NO_FIELDS
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_FIELDS)
     chunks: AsyncGenerator[bytes, None] | None = None
 
 
@@ -108,15 +109,15 @@ class Predictor:
 class Prediction:
     """A prediction under way. It keeps its release open until it has given its reply."""
 
-    __slots__ = ("_aim", "_predictor", "_request_id", "_rows", "_started", "later")
+    __slots__ = ("_aim", "_predictor", "_rows", "later", "request_id", "started")
 
     def __init__(self, predictor: Predictor, aim: Aim, request_id: str) -> None:
         self._predictor = predictor
         self._aim = aim
-        self._request_id = request_id
+        self.request_id = request_id
         self._rows: Rows
         self.later: Later | asyncio.Future[Predictions]
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
         aim.release.enter()
 
     def begin(self, body: bytes) -> Reply | None:
@@ -149,7 +150,7 @@ class Prediction:
         )
 
     def _run(self, rows: Rows) -> Reply | None:
-        release, wants_probabilities = self._aim
+        release, wants_probabilities = self._aim.release, self._aim.wants_probabilities
         if wants_probabilities and not release.spec.signature.has_probabilities:
             raise NoProbabilities(
                 f"{release.spec.version} has no probabilities to give: a classifier has them that "
@@ -188,11 +189,11 @@ class Prediction:
         release = self._aim.release
         spec = release.spec
         body = wire.encode(predictions, self._rows, spec.version.version, spec.signature)
-        self._predictor.slots.ok(spec.slot, time.perf_counter() - self._started)
+        self._predictor.slots.ok(spec.slot, time.perf_counter() - self.started)
         release.leave()
         return Reply(200, body, release.headers)
 
     def _refuse(self, error: Exception) -> Reply:
-        reply = self._predictor.refuse(self._aim.release, error, self._request_id)
+        reply = self._predictor.refuse(self._aim.release, error, self.request_id)
         self._aim.release.leave()
         return reply
