@@ -36,6 +36,7 @@ class Channel:
         self._descriptors: deque[int] = deque()
         self._outgoing: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._loop = asyncio.get_running_loop()
+        self._is_full = False
         self.is_open = True
         self._loop.add_reader(sock.fileno(), self._readable)
 
@@ -93,12 +94,15 @@ class Channel:
             while self._outgoing:
                 self._send_one()
         except (BlockingIOError, InterruptedError):
+            self._is_full = True
             self._loop.add_writer(self._sock.fileno(), self._writable)
             return
         except OSError:
             self._end()
             return
-        self._loop.remove_writer(self._sock.fileno())
+        if self._is_full:
+            self._is_full = False
+            self._loop.remove_writer(self._sock.fileno())
 
     def _send_one(self) -> None:
         data, descriptors = self._outgoing[0]

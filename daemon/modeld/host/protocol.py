@@ -12,10 +12,10 @@ import struct
 import types
 import typing
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 from modeld.messages import Message
 
@@ -25,6 +25,7 @@ MAX_PAYLOAD = 1 << 30
 MAX_DESCRIPTORS = 250
 
 _encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_read_json = json.JSONDecoder().raw_decode
 _CLASSES: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Message)}
 
 
@@ -42,63 +43,85 @@ class Frame:
 
 def encode(message: Message, payload: bytes | memoryview = b"") -> bytes:
     """Make one frame of a message."""
-    text = _encode_json([type(message).__name__, *map(_plain, _values(message))])
+    text = _encode_json([type(message).__name__, *_values(message)])
     # A header or a model's error may hold bytes that are no UTF-8, as surrogates.
     head = text.encode(errors="surrogatepass")
     return b"".join((_LENGTHS.pack(len(head), len(payload)), head, payload))
 
 
-def _values(value: Any) -> list[Any]:
-    return [getattr(value, name) for name in _field_names(type(value))]  # type: ignore[arg-type]
-
-
-@cache
-def _field_names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return [_plain(item) for item in _values(value)]
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _message(head: bytes) -> Message:
+def _decode(head: bytes) -> Message:
     try:
-        name, *values = json.loads(head)
+        text = head.decode(errors="surrogatepass")
+        (name, *values), end = _read_json(text)
         message: Message = _build(_CLASSES[name], values)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolError(f"a frame makes no sense: {error}") from error
+    if end != len(text):
+        raise ProtocolError(f"a frame makes no sense: {len(text) - end} letters follow its message")
     return message
 
 
+def _values(value: Any) -> list[Any]:
+    shape = _shape(type(value))  # type: ignore[arg-type]
+    values = [getattr(value, name) for name in shape.names]
+    for index, write in shape.writers:
+        values[index] = write(values[index])
+    return values
+
+
 def _build(kind: type, values: list[Any]) -> Any:
-    readers = _readers(kind)
-    if len(readers) != len(values):
-        raise ProtocolError(f"{kind.__name__} has {len(readers)} fields, found {len(values)}")
-    return kind(*(v if read is None else read(v) for read, v in zip(readers, values, strict=True)))
+    shape = _shape(kind)
+    if len(shape.names) != len(values):
+        raise ProtocolError(f"{kind.__name__} has {len(shape.names)} fields, found {len(values)}")
+    for index, read in shape.readers:
+        values[index] = read(values[index])
+    return kind(*values)
+
+
+_Turn = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The fields of a class, and what must be done with those that JSON does not keep."""
+
+    names: tuple[str, ...]
+    writers: tuple[tuple[int, _Turn], ...]
+    readers: tuple[tuple[int, _Turn], ...]
 
 
 @cache
-def _readers(kind: Any) -> tuple[Any, ...]:
+def _shape(kind: Any) -> _Shape:
     hints = typing.get_type_hints(kind)
-    return tuple(_reader(hints[name]) for name in _field_names(kind))
+    names = tuple(field.name for field in fields(kind))
+    ways = [_ways(hints[name]) for name in names]
+    return _Shape(
+        names,
+        tuple((index, write) for index, (write, _) in enumerate(ways) if write),
+        tuple((index, read) for index, (_, read) in enumerate(ways) if read),
+    )
 
 
-def _reader(hint: Any) -> Any:
-    """Find the function that restores a field; `None` for one that JSON keeps as it is."""
+def _ways(hint: Any) -> tuple[_Turn | None, _Turn | None]:
+    """Find how a value is written for JSON and how it is restored; `None` for as it is."""
     if is_dataclass(hint):
-        return lambda value: _build(typing.cast("type", hint), value)
+        return _values, partial(_build, cast("type", hint))
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
-        item = _reader(arguments[0])
-        return tuple if item is None else lambda value: tuple(map(item, value))
+        write, read = _ways(arguments[0])
+        return write and _each(list, write), _each(tuple, read) if read else tuple
     if origin in (types.UnionType, typing.Union):
-        inner = next((_reader(a) for a in arguments if is_dataclass(a)), None)
-        return inner and (lambda value: None if value is None else inner(value))
-    return None
+        for each in filter(is_dataclass, arguments):
+            return _or_none(_values), _or_none(partial(_build, cast("type", each)))
+    return None, None
+
+
+def _each(kind: type, turn: _Turn) -> _Turn:
+    return lambda items: kind(map(turn, items))
+
+
+def _or_none(turn: _Turn) -> _Turn:
+    return lambda value: None if value is None else turn(value)
 
 
 class Decoder:
@@ -133,7 +156,7 @@ class Decoder:
         body = start + _LENGTHS.size
         head = int.from_bytes(self._buffer[start : start + 4], "little")
         payload = memoryview(bytes(self._buffer[body + head : end]))
-        return Frame(_message(bytes(self._buffer[body : body + head])), payload)
+        return Frame(_decode(bytes(self._buffer[body : body + head])), payload)
 
 
 class BlockingChannel:
