@@ -31,6 +31,7 @@ from modeld.http.json_body import LARGE_BODY, parse, parse_large
 _LARGEST_FLOAT32 = 3.4028235677973366e38  # above it a number rounds to infinity
 _TOO_LARGE = "this version reads 32-bit numbers, and one of these is larger than 3.4e38"
 _KEYS = ("features", "instances")
+_KEY = len('""')
 _ROWS_AT_ONCE = 4096
 
 
@@ -88,12 +89,18 @@ def decode(
 
 
 def _large(body: bytes, signature: Signature, max_rows: int) -> Any:
-    rows = body.count(b"],") + body.count(b"},") + 1
-    # With more texts than the key, brackets may stand in the names of columns.
-    if signature.rank == 1 and rows > max_rows and body.count(b'"') <= len('""'):
-        # Refused before they are made: a million of them takes a while.
-        raise TooManyRows(f"{rows} rows are more than the {max_rows} that one request may have")
+    if signature.rank == 1 and _closed(body, b"]", b"}") > max_rows and body.count(b'"') <= _KEY:
+        # Refused before they are made: a million of them takes a while. With more texts than
+        # the key, brackets may stand in the names of columns.
+        rows = _closed(body, b"],", b"},") + 1
+        if rows > max_rows:
+            raise TooManyRows(f"{rows} rows are more than the {max_rows} that one request may have")
     return parse_large(body)
+
+
+def _closed(body: bytes, list_end: bytes, object_end: bytes) -> int:
+    """Count brackets: alone at a third of the time that they take with a comma."""
+    return body.count(list_end) + body.count(object_end)
 
 
 def _is_plain_row(row: Any, signature: Signature) -> TypeGuard[list[float]]:
