@@ -116,6 +116,10 @@ def test_numbers_that_json_has_no_word_for_arrive_too() -> None:
         pytest.param(b'["Want",1,["default"]]', id="a field too few inside"),
         pytest.param(b'["Want",1,null]', id="null for a value"),
         pytest.param(b'["Want",1,7]', id="a number for a value"),
+        pytest.param(b'["Want",1,"ab"]', id="a text for a value"),
+        pytest.param(b'["Beat",0.5,1][]', id="something behind it"),
+        pytest.param(b'{"Beat":0.5}', id="an object"),
+        pytest.param(b"7", id="a number alone"),
         pytest.param(b"[" * 100_000, id="nested deeply"),
     ],
 )

@@ -71,8 +71,8 @@ def _values(value: Any) -> list[Any]:
 
 def _build(kind: type, values: list[Any]) -> Any:
     shape = _shape(kind)
-    if len(shape.names) != len(values):
-        raise ProtocolError(f"{kind.__name__} has {len(shape.names)} fields, found {len(values)}")
+    if type(values) is not list or len(values) != len(shape.names):
+        raise ProtocolError(f"{kind.__name__} is a list of {len(shape.names)} fields")
     for index, read in shape.readers:
         values[index] = read(values[index])
     return kind(*values)
