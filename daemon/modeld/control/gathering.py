@@ -35,6 +35,8 @@ class Gathering:
         self._ledger = ledger
         self._patience = patience
         self._fresh: dict[ModelVersion, tuple[float, LoadedRelease]] = {}
+        self._asked: dict[ModelVersion, float] = {}
+        """Which warm versions were asked for and when: they must not go before they are served."""
 
     async def load(
         self, version: ModelVersion, desired: DesiredState | None, *, is_urgent: bool = True
@@ -46,7 +48,11 @@ class Gathering:
         named = tuple(wish.model for wish in desired.models) if desired else ()
         wish = desired.model(version.model) if desired else None
         pin = wish.pin_of(version.version) if wish else None
-        ready = self._publisher.loaded.get(version) or self._take_fresh(version)
+        ready = self._publisher.loaded.get(version)
+        if ready is not None:
+            self._asked[version] = time.monotonic()
+        else:
+            ready = self._take_fresh(version)
         if ready is None:
             return await self._load(version, named, pin, is_urgent=is_urgent)
         await self._publisher.bring_back(ready)
@@ -111,8 +117,14 @@ class Gathering:
             del self._fresh[release.version]
             self._loader.unload(release)
 
-    def forget_published(self) -> None:
-        """Leave what is published by now to the publisher."""
+    def asked(self) -> frozenset[ModelVersion]:
+        """Give the warm versions that somebody was given who may be about to publish them."""
+        return frozenset(self._asked)
+
+    def forget_published(self, versions: Collection[ModelVersion]) -> None:
+        """Leave what is published by now to the publisher; `versions` were to be."""
+        for version in versions:
+            self._asked.pop(version, None)
         for version, release in self._publisher.loaded.items():
             if version in self._fresh and self._fresh[version][1] is release:
                 del self._fresh[version]
@@ -123,6 +135,9 @@ class Gathering:
         for version, (since, release) in list(self._fresh.items()):
             if now - since > _FRESH_SECONDS and version not in wanted:
                 self._drop_fresh(release)
+        for version, since in list(self._asked.items()):
+            if now - since > _FRESH_SECONDS:
+                del self._asked[version]
 
     async def check_known(self, version: ModelVersion, desired: DesiredState | None) -> None:
         """Raise `VersionNotFound` or `ModelNotFound` now rather than after waiting for a load."""

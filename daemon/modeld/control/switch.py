@@ -114,7 +114,7 @@ class Switch:
             else:
                 await self._publisher.publish(live, loaded, steps.before_commit)
             self._wanted = wanted
-            self.gathering.forget_published()
+            self.gathering.forget_published(named)
             self._improving.later()
             try:
                 await asyncio.to_thread(self._write_down, wish, before, generation, cause)
@@ -165,8 +165,8 @@ class Switch:
                 loaded = {**self._publisher.loaded, version: release}
                 kept = {**self._without_idle(loaded, self._wanted), version: release}
                 await self._publisher.publish(self._publisher.live, kept)
-                self.gathering.forget_published()
                 self._improving.later()
+            self.gathering.forget_published((version,))
         return release.spec.id
 
     async def history(self, model: str) -> tuple[Entry, ...]:
@@ -198,7 +198,7 @@ class Switch:
     ) -> dict[ModelVersion, LoadedRelease]:
         live = {release.version for release in self._publisher.live.values()}
         gone = to_unload(
-            wanted | live,
+            wanted | live | self.gathering.asked(),
             {version: release.last_used for version, release in loaded.items()},
             time.monotonic(),
             keep_warm=self._keep_warm,
