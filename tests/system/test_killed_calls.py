@@ -35,6 +35,8 @@ def test_a_rollback_that_is_killed_is_done_or_undone(
     server.wait_until_live("v1")
     upstream.deploy()
     server.wait_until_live("v2")
+    # What is written after a switch belongs to it: the step to die at is one of the rollback.
+    eventually(lambda: server.log.read_text().count("state.applied") == 2, "v2 written down")
 
     armed.touch()
     with pytest.raises((http.client.HTTPException, OSError)):
