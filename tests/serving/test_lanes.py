@@ -71,16 +71,11 @@ class Answering:
             return predictions
         loop = asyncio.get_running_loop()
         later = Later()
-        loop.call_later(self.seconds, _settle, later, predictions)
+        loop.call_later(self.seconds, later.settle, predictions)
         return later
 
     def close(self) -> None:
         pass
-
-
-def _settle(later: Later, predictions: Predictions) -> None:
-    if not later.done():
-        later.settle(predictions)
 
 
 class Counting(Express):

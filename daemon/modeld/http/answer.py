@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from types import MappingProxyType
 
 _JSON = "application/json"
 _CONNECTION = {
@@ -40,7 +39,7 @@ _clock = Clock()
 class Fields(dict[str, str]):
     """Headers that go out often: not to be changed, and their bytes are written once."""
 
-    def __init__(self, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(headers)
         self.content_type = self.get("Content-Type", _JSON)
         """What the body is; JSON unless the headers say otherwise."""
@@ -49,7 +48,7 @@ class Fields(dict[str, str]):
         """The headers but the type, which stands first in every answer."""
 
 
-NO_FIELDS = Fields()
+NO_FIELDS = Fields({})
 
 
 @lru_cache(maxsize=64)

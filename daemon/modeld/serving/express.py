@@ -34,24 +34,24 @@ class Express:
     """The express lane of a worker."""
 
     def __init__(self, settings: WorkerSettings, predictor: Predictor, slots: Slots) -> None:
-        self._predictor = predictor
+        self.predictor = predictor
         self._slots = slots
         self._longest = min(settings.max_body, THREAD_BODY)
         self._requests = request_log(settings.log_requests)
-        self._ids = RequestIds()
+        self.ids = RequestIds()
         self.is_draining = False
 
     def aim(self, head: Head) -> Aim | None:
         """Find what a request asks for; `None` when it is none for this lane."""
         if not head.is_plain or head.length > self._longest:
             return None
-        return self._predictor.snapshot.aims.get(head.target) or self._find(head.target)
+        return self.predictor.snapshot.aims.get(head.target) or self._find(head.target)
 
     def _find(self, target: bytes) -> Aim | None:
         path, _, query = target.partition(b"?")
         if path != _PATH or b"#" in query:
             return None
-        snapshot = self._predictor.snapshot
+        snapshot = self.predictor.snapshot
         try:
             asked = parse_target(query.decode("ascii"))
             release = find(snapshot, asked)
@@ -68,8 +68,7 @@ class Express:
         self, aim: Aim, head: Head, body: bytes, done: Done
     ) -> Later | asyncio.Future[Predictions] | None:
         """Answer a request: at once, or when what is returned is done."""
-        asked = _Asked(self, self._predictor, aim, self._ids.of(head.request_id))
-        asked.done, asked.keeps_alive = done, head.keep_alive
+        asked = _Asked(self, aim, head, done)
         reply = asked.begin(body)
         if reply is not None:
             self.answer(reply, asked)
@@ -96,11 +95,11 @@ class _Asked(Prediction):
 
     __slots__ = ("_express", "done", "keeps_alive")
 
-    def __init__(self, express: Express, predictor: Predictor, aim: Aim, request_id: str) -> None:
-        super().__init__(predictor, aim, request_id)
+    def __init__(self, express: Express, aim: Aim, head: Head, done: Done) -> None:
+        super().__init__(express.predictor, aim, express.ids.of(head.request_id))
         self._express = express
-        self.done: Done
-        self.keeps_alive: bool
+        self.keeps_alive = head.keep_alive
+        self.done = done
 
     def told(self, _: object) -> None:
         """Answer: what was waited for is known."""
