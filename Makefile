@@ -53,8 +53,18 @@ $(HUGGING)/.installed: $(INSTALLED)
 		--constraint $(HUGGING)/constraints.txt $(TORCH) "transformers>=5,<6"
 	@touch $@
 
-bench: install $(BENCH)/.installed $(BENCH)-columns/.installed $(if $(PEERS),$(PEER_NAMES:%=$(BENCH)-%/.installed)) ## Measure speed and memory beside other servers (PEERS=1 adds more of them, ARGS=--quick is short)
+bench: install $(BENCH)-modeld/.installed $(BENCH)/.installed $(BENCH)-columns/.installed $(if $(PEERS),$(PEER_NAMES:%=$(BENCH)-%/.installed)) ## Measure speed and memory beside other servers (PEERS=1 adds more of them, ARGS=--quick is short)
+	@rm -rf build/wheel
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheel .
+	@$(BENCH)-modeld/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheel/*.whl
 	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers) $(ARGS)
+
+# modeld as it is installed to serve: what tests and checks need would be imported along with
+# scikit-learn.
+$(BENCH)-modeld/.installed: deploy/server.lock
+	@$(PYTHON) -m venv $(BENCH)-modeld
+	@$(BENCH)-modeld/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r deploy/server.lock
+	@touch $@
 
 # The versions of the lock as constraints: both sides predict with the same libraries.
 $(BENCH)/.installed: benchmarks/requirements.txt requirements.lock

@@ -5,7 +5,6 @@ other projects are in `peers`. modeld's own rows are a table, `_OWN`.
 """
 
 import dataclasses
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from benchmarks.cases import BUSY, Case
 from benchmarks.deployment import Deployment, compiled_file, deploy, drop_in, known_settings
 from benchmarks.models import FOREST, REGRESSION, Model, Rows
-from benchmarks.places import FASTAPI_PYTHON, IMPORTABLE, PANDAS_PYTHON, SERVERS
+from benchmarks.places import FASTAPI_PYTHON, IMPORTABLE, MODELD_PYTHON, PANDAS_PYTHON, SERVERS
 from benchmarks.protocols import FASTAPI, MODELD, Protocol
 
 EMPTY = "aiohttp, empty handler"
@@ -101,7 +100,7 @@ _ROWS = {row.server: row for row in _OWN}
 
 def empty_handler(model: Model, folder: Path) -> Contender:
     """Prepare the handler without a model; it gets the requests of one, and answers 1."""
-    command = (sys.executable, str(SERVERS / "bare_aiohttp.py"), "{port}")
+    command = (str(MODELD_PYTHON), str(SERVERS / "bare_aiohttp.py"), "{port}")
     cases = tuple(case for case in model.kind.cases if case.rows == 1)
     ones = Rows(model.samples.inputs, (1,) * len(model.samples.inputs))
     model = dataclasses.replace(model, samples=ones)
@@ -175,5 +174,5 @@ def _own(row: _Own, deployment: Deployment, model: Model) -> Contender:
 def limit(model: Model, folder: Path) -> Contender:
     """Prepare the limit row, with the very file that modeld runs; modeld must have made it."""
     file = str(compiled_file(Deployment(folder / _COMPILED_FOLDER)))
-    command = (sys.executable, str(SERVERS / "limit.py"), file, "{port}")
+    command = (str(MODELD_PYTHON), str(SERVERS / "limit.py"), file, "{port}")
     return Contender(LIMIT, "limit", model, MODELD, command, folder, cases=model.kind.cases)

@@ -4,14 +4,13 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.models import Model
-from benchmarks.places import FASTAPI_PYTHON, IMPORTABLE, SERVERS
+from benchmarks.places import FASTAPI_PYTHON, IMPORTABLE, MODELD_PYTHON, SERVERS
 
 _CONVERSION_SECONDS = 120
 
@@ -40,7 +39,7 @@ class Deployment:
     def command(self, workers: int = 1) -> tuple[str, ...]:
         """The command that serves it."""
         places = ("--models", str(self.models), "--state", str(self.state))
-        serve = (sys.executable, "-m", "modeld", "serve", "--workers", str(workers))
+        serve = (str(MODELD_PYTHON), "-m", "modeld", "serve", "--workers", str(workers))
         return (*serve, *places, "--port", "{port}")
 
     def environment(self, settings: Mapping[str, str]) -> Mapping[str, str]:
@@ -114,7 +113,7 @@ def known_settings() -> frozenset[str]:
     """
     ask = "from modeld.config import Settings; print(*Settings.model_fields)"
     done = subprocess.run(
-        [sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=60
+        [MODELD_PYTHON, "-c", ask], capture_output=True, text=True, check=True, timeout=60
     )
     return frozenset(done.stdout.split())
 

@@ -4,13 +4,12 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers import PEERS, Peer
-from benchmarks.places import FASTAPI_PYTHON, PANDAS_PYTHON
+from benchmarks.places import FASTAPI_PYTHON, MODELD_PYTHON, PANDAS_PYTHON
 
 _SHARED = ("scikit-learn", "numpy")
 _OURS = ("modeld", "aiohttp", "uvloop", "httptools", "orjson", "onnxruntime", *_SHARED)
@@ -36,7 +35,7 @@ class Machine:
 def describe(*, has_peers: bool) -> Machine:
     """Look at this machine."""
     versions = {
-        "modeld, the limit row and the empty handler": _versions(sys.executable, _OURS),
+        "modeld, the limit row and the empty handler": _versions(str(MODELD_PYTHON), _OURS),
         "FastAPI": _versions(str(FASTAPI_PYTHON), _FASTAPI),
         "FastAPI with columns of text": _versions(str(PANDAS_PYTHON), ("pandas", *_FASTAPI)),
     }

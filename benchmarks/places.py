@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
+MODELD_PYTHON = BUILD / "bench-modeld" / "bin" / "python"
 FASTAPI_PYTHON = BUILD / "bench" / "bin" / "python"
 PANDAS_PYTHON = BUILD / "bench-columns" / "bin" / "python"
 SERVERS = ROOT / "benchmarks" / "servers"
