@@ -169,6 +169,34 @@ def test_a_thousand_versions_are_listed_within_a_second(tmp_path: Path) -> None:
     assert len(listing.versions("churn")) == 1000
 
 
+@pytest.mark.parametrize(
+    ("version", "looked_into"),
+    [
+        (ModelVersion(DEFAULT_MODEL, "v1"), ["", "v1"]),
+        (ModelVersion("churn", "v7"), ["", "churn"]),
+    ],
+)
+def test_finding_a_version_looks_into_no_folder_beside_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: ModelVersion,
+    looked_into: list[str],
+) -> None:
+    repository = grow(tmp_path, "v1/m", "v2/m", "churn/v7/m", "price/v1/m")
+    scanned: list[Path] = []
+    scandir = os.scandir
+
+    def scan(path: Path) -> object:
+        scanned.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+    repository.folder(version)
+
+    assert scanned == [tmp_path / name for name in looked_into]
+
+
 def test_listing_opens_no_model_file(tmp_path: Path) -> None:
     """Opening a FIFO to read would wait for ever."""
     repository = grow(tmp_path, "v1/")

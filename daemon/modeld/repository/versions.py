@@ -72,9 +72,12 @@ class Repository:
 
     def listing(self, named: Collection[str] = ()) -> Listing:
         """List all versions. `named` are the models that the wish names."""
+        return self._list(_look_at_all(self._folder).folders, named)
+
+    def _list(self, folders: Iterable[str], named: Collection[str]) -> Listing:
         versions: list[str] = []
         models: list[ModelListing] = []
-        for name in _look_at_all(self._folder).folders:
+        for name in folders:
             inside = _look(self._folder / name)
             if inside.is_model or (name in named and not inside.files):
                 models += _model(name, inside, named)
@@ -90,9 +93,11 @@ class Repository:
         """
         _check_names(version)
         self._check_not_both(version.model, named)
-        listing = self.listing(named)
-        if version not in listing:
-            raise _not_found(version, listing)
+        # Only the one folder is looked into: there may be thousands beside it.
+        outer = version.version if version.model == DEFAULT_MODEL else version.model
+        folders = _look_at_all(self._folder).folders
+        if version not in self._list((name for name in folders if name == outer), named):
+            raise _not_found(version, self._list(folders, named))
         return self.path(version)
 
     def new_path(self, version: ModelVersion, named: Collection[str] = ()) -> Path:
