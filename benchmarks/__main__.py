@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.contenders import COMPILED, NATIVE, own_of
+from benchmarks.contenders import COMPILED, NATIVE, fastapi, own_of
 from benchmarks.errors import BenchmarkError
 from benchmarks.findings import Findings
 from benchmarks.lineup import line_up
@@ -80,7 +80,8 @@ def _measure_starts(
     if STARTS in options.parts:
         versions = {"v1": models[REGRESSION.name]}
         contender = own_of(COMPILED, versions, folder / "starts")
-        yield from measure_starts(contender, settings, _tell)
+        plain = next(fastapi(models[REGRESSION.name], folder))
+        yield from measure_starts(contender, plain, settings, _tell)
 
 
 def _measure_switching(

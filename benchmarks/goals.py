@@ -24,7 +24,7 @@ from benchmarks.results import (
     ratio,
     spread_of_rounds,
 )
-from benchmarks.starting import FIRST, SECOND
+from benchmarks.starting import FIRST, PLAIN, SECOND
 from benchmarks.switching import FILE, ROLLBACK, STEADY, WARM, Waits, Window
 
 _FASTAPI = "FastAPI"
@@ -115,26 +115,18 @@ def _memory(findings: Findings) -> Verdict:
 def _starts(findings: Findings) -> Iterator[Verdict]:
     first, second = _seconds(findings, FIRST), _seconds(findings, SECOND)
     text = f"start to first 200 with a warm compile cache: at most {_MOST_START_SECONDS:g} s"
-    yield _verdict(text, second, lambda seconds: seconds <= _MOST_START_SECONDS, "{:.1f} s")
-    cell = fastapi(findings.rounds, REGRESSION.name, BUSY)
-    plain = spread_of_rounds(
-        findings.rounds, cell.server, cell.model, lambda one: one.start_seconds
-    )
+    yield _verdict(text, _spread(second), lambda s: s <= _MOST_START_SECONDS, "{:.1f} s")
     text = f"first start ever: at most {_MOST_FIRST_START:g}× FastAPI's"
-    yield _verdict(text, _divide(first, plain), lambda n: n <= _MOST_FIRST_START, "{:.2f}×")
+    ratios = [ours / plain for ours, plain in zip(first, _seconds(findings, PLAIN), strict=True)]
+    yield _verdict(text, _spread(ratios), lambda n: n <= _MOST_FIRST_START, "{:.2f}×")
 
 
-def _seconds(findings: Findings, way: str) -> Spread | None:
-    found = [start.seconds for start in findings.starts if start.way == way]
+def _seconds(findings: Findings, way: str) -> list[float]:
+    return [start.seconds for start in findings.starts if start.way == way]
+
+
+def _spread(found: Sequence[float]) -> Spread | None:
     return Spread.of(found) if found else None
-
-
-def _divide(over: Spread | None, under: Spread | None) -> Spread | None:
-    """Divide medians, where the two were not measured in the same repetitions."""
-    if over is None or under is None:
-        return None
-    middle = under.middle
-    return Spread(over.middle / middle, over.least / middle, over.greatest / middle)
 
 
 def _switching(findings: Findings) -> Iterator[Verdict]:
@@ -152,7 +144,7 @@ def _switching(findings: Findings) -> Iterator[Verdict]:
 
 
 def _wait(waits: Sequence[Waits], text: str, most_ms: float) -> Verdict:
-    found = Spread.of([percentile(one.waits_ms, 99) for one in waits]) if waits else None
+    found = _spread([percentile(one.waits_ms, 99) for one in waits])
     return _verdict(text, found, lambda ms: ms <= most_ms, "{:.0f} ms")
 
 
@@ -164,7 +156,7 @@ def switch_cost(windows: Sequence[Window], way: str = WARM) -> Spread | None:
         for (name, repetition), load in by_name.items()
         if name == way != STEADY and (STEADY, repetition) in by_name
     ]
-    return Spread.of(ratios) if ratios else None
+    return _spread(ratios)
 
 
 def _verdict(

@@ -11,11 +11,11 @@ from benchmarks.tables import figure, significant, table
 
 
 def starts(found: Sequence[Start]) -> str:
-    """Write the table of modeld's starts."""
+    """Write the table of modeld's starts, and FastAPI's beside them."""
     if not found:
         return ""
     ways = list(dict.fromkeys(start.way for start in found))
-    heads = ("modeld, regression", "first answer s", "PSS at rest MB")
+    heads = ("start of modeld, regression", "first answer s", "PSS at rest MB")
     return f"### Starts of modeld\n\n{table(heads, [_start_row(found, way) for way in ways])}"
 
 

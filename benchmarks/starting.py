@@ -1,11 +1,12 @@
 """Measure how long modeld takes to start, and what it takes with a thousand versions on disk.
 
 The first start has nothing: no private copies, nothing compiled. The second finds what the
-first one left. Versions that nobody asks for should cost neither time nor memory.
+first one left. FastAPI starts between the two. Versions that nobody asks for should cost
+neither time nor memory.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.contenders import Contender
@@ -13,12 +14,12 @@ from benchmarks.deployment import Deployment, copy_version
 from benchmarks.measure import Settings, Tell
 from benchmarks.process import Server, running
 
+PLAIN = "FastAPI"
 FIRST = "first start, nothing cached"
 SECOND = "second start, compile cache warm"
 MANY = "second start, 1,000 version folders"
 
 _COPIES = 999
-_MOST_REPETITIONS = 3
 _REST_SECONDS = 15.0
 
 
@@ -32,33 +33,27 @@ class Start:
     memory_mb: float
 
 
-def measure_starts(contender: Contender, settings: Settings, tell: Tell) -> Iterator[Start]:
-    """Start a compiled model in each of the ways, several times over."""
+def measure_starts(
+    contender: Contender, plain: Contender, settings: Settings, tell: Tell
+) -> Iterator[Start]:
+    """Start a compiled model in each of the ways, and FastAPI with it, several times over."""
     deployment = Deployment(contender.folder)
-    ways: tuple[tuple[str, Callable[[], None]], ...] = (
-        (FIRST, deployment.forget),
-        (SECOND, lambda: None),
-    )
-    for repetition in range(_repetitions(settings)):
-        for way, prepare in ways:
-            prepare()
-            yield _start(contender, settings, way, repetition, tell)
+    for repetition in range(settings.repetitions):
+        deployment.forget()
+        for way, started in ((FIRST, contender), (PLAIN, plain), (SECOND, contender)):
+            yield _start(started, settings, way, repetition, tell)
     copy_version(deployment, "v1", _COPIES)
-    for repetition in range(_repetitions(settings)):
+    for repetition in range(settings.repetitions):
         yield _start(contender, settings, MANY, repetition, tell)
 
 
 def _start(
     contender: Contender, settings: Settings, way: str, repetition: int, tell: Tell
 ) -> Start:
-    tell(f"{way}: {repetition + 1} of {_repetitions(settings)}")
+    tell(f"{way}: {repetition + 1} of {settings.repetitions}")
     with running(contender, [settings.server_cpu]) as server:
         _rest(server)
         return Start(way, repetition, server.start_seconds, server.memory_mb())
-
-
-def _repetitions(settings: Settings) -> int:
-    return min(settings.repetitions, _MOST_REPETITIONS)
 
 
 def _rest(server: Server) -> None:
