@@ -192,12 +192,14 @@ class AdminStop:
 class Fork:
     """Fork a host. Carries its end of the connection to the control process.
 
-    `needs_libraries` tells whether it is to find scikit-learn imported.
+    `needs_libraries` tells whether it is to find scikit-learn imported, and `needs_tables`
+    whether pandas.
     """
 
     host: int
     memory: int
     needs_libraries: bool
+    needs_tables: bool
 
 
 @dataclass(frozen=True, slots=True)

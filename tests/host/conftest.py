@@ -141,11 +141,12 @@ class NurseryProcess:
         self.exits: dict[int, int] = {}
         self.hosts: list[HostProcess] = []
 
-    def fork(self, *, memory: int = 0) -> HostProcess:
+    def fork(self, *, memory: int = 0, needs_tables: bool = False) -> HostProcess:
         """Fork a host."""
         number = len(self.hosts) + 1
         ours, theirs = socket.socketpair()
-        self.control.send(Fork(number, memory, needs_libraries=True), take=theirs.detach())
+        order = Fork(number, memory, needs_libraries=True, needs_tables=needs_tables)
+        self.control.send(order, take=theirs.detach())
         forked = self._next(Forked)
         assert isinstance(forked, Forked)
         assert forked.host == number

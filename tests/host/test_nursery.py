@@ -48,6 +48,18 @@ def test_the_descriptor_that_comes_with_a_host_names_it(host: HostProcess) -> No
     assert f"Pid:\t{host.pid}\n" in Path(f"/proc/self/fdinfo/{host.pidfd}").read_text()
 
 
+def test_what_no_host_asked_for_is_not_imported(short_lived: NurseryProcess) -> None:
+    hosts = [short_lived.fork(needs_tables=needs_tables) for needs_tables in (False, True)]
+
+    plain, tables = (Path(f"/proc/{host.pid}/maps").read_text() for host in hosts)
+    for host in hosts:
+        host.control.close()
+
+    assert "/sklearn/" in plain
+    assert "/pandas/" not in plain
+    assert "/pandas/" in tables
+
+
 def test_every_end_is_told_with_its_status(nursery: NurseryProcess) -> None:
     hosts = [nursery.fork() for _ in range(4)]
 
@@ -173,7 +185,9 @@ def test_an_order_that_nobody_waits_for_is_no_failure(short_lived: NurseryProces
     os.kill(short_lived.process.pid, signal.SIGSTOP)
     ours, theirs = socket.socketpair()
 
-    short_lived.control.send(Fork(9, 0, needs_libraries=False), take=theirs.detach())
+    short_lived.control.send(
+        Fork(9, 0, needs_libraries=False, needs_tables=False), take=theirs.detach()
+    )
     short_lived.control.close()
     ours.close()
     os.kill(short_lived.process.pid, signal.SIGCONT)

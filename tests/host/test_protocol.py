@@ -197,12 +197,14 @@ def test_the_end_is_told_apart_from_a_part_of_a_frame(
     pair: tuple[BlockingChannel, BlockingChannel],
 ) -> None:
     left, right = pair
-    frame = encode(Fork(1, 0, needs_libraries=True))
+    frame = encode(Fork(1, 0, needs_libraries=True, needs_tables=False))
 
     left.sock.sendall(frame[:5])
     assert right.receive() == []
     left.sock.sendall(frame[5:])
-    assert only(right.receive() or ()).message == Fork(1, 0, needs_libraries=True)
+    assert only(right.receive() or ()).message == Fork(
+        1, 0, needs_libraries=True, needs_tables=False
+    )
     left.sock.close()
 
     assert right.receive() is None

@@ -64,16 +64,19 @@ class Nursery:
         if artifact.environment:
             name, version = artifact.environment, artifact.version
             return self._start_alone(self._environments.python(name, version), memory)
-        return self._fork(memory, needs_libraries=is_native(artifact.format))
+        return self._fork(artifact, memory)
 
-    def _fork(self, memory: int, *, needs_libraries: bool) -> Host:
-        """Fork a host, with scikit-learn imported or not, starting the nursery where needed."""
+    def _fork(self, artifact: Artifact, memory: int) -> Host:
+        """Fork a host with what it needs imported, starting the nursery where needed."""
+        needs_libraries = is_native(artifact.format)
+        needs_tables = needs_libraries and any(column.is_text for column in artifact.columns)
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
         channel = self._channel or self._start()
         host, theirs = self._new_host()
-        channel.send(Fork(host.number, memory, needs_libraries), take=[theirs.detach()])
+        order = Fork(host.number, memory, needs_libraries, needs_tables)
+        channel.send(order, take=[theirs.detach()])
         return host
 
     def _start_alone(self, python: Path, memory: int) -> Host:
