@@ -29,7 +29,7 @@ from modeld.compiler.compile import compile_model
 from modeld.compiler.cuts import neighbours
 from modeld.compiler.probes import probe
 from modeld.compiler.proof import expect, prove
-from modeld.errors import CompileFailed
+from modeld.errors import CompileFailed, ModelError
 from modeld.runtimes.onnx import OnnxModel
 from tests.compiler.opened import opened
 
@@ -83,6 +83,25 @@ def test_what_a_step_has_not_seen_is_answered_the_same(
     np.testing.assert_allclose(
         compiled.probabilities(others), estimator.predict_proba(others), rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()])
+@pytest.mark.parametrize("last", [LogisticRegression(), DecisionTreeClassifier(random_state=0)])
+def test_numbers_that_an_encoder_refuses_are_refused(
+    tmp_path: Path, encoder: Any, last: Any
+) -> None:
+    estimator = make_pipeline(encoder, last).fit(CODES, labels(CODES))
+
+    native = opened(tmp_path, estimator, CODES[0].tolist())
+    compiled = OnnxModel(compile_model(native, None).model)
+
+    assert compiled.predict(CODES).ravel().tolist() == estimator.predict(CODES).tolist()
+    for row in neighbours(CODES[0]).T[:, np.newaxis]:
+        if np.isin(row, [1.0, 2.0, 7.0, 30.0, 2.0**24]).all():
+            assert compiled.predict(row).ravel().tolist() == estimator.predict(row).tolist()
+        else:
+            with pytest.raises(ModelError, match="Found an unknown category in column"):
+                compiled.predict(row)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Compile models of tables with texts and numbers, and refuse what cannot be proven equal."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from sklearn.base import is_regressor
+from sklearn.base import clone, is_regressor
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingRegressor,
@@ -31,9 +32,9 @@ from sklearn.preprocessing import (
 from sklearn.tree import DecisionTreeClassifier
 
 from modeld.compiler.compile import compile_model
-from modeld.compiler.probes import probe
+from modeld.compiler.probes import probe, refused
 from modeld.compiler.proof import expect, prove
-from modeld.errors import CompileFailed
+from modeld.errors import CompileFailed, ModelError
 from modeld.runtimes.golden import to_rows
 from modeld.runtimes.onnx import OnnxModel
 from modeld.runtimes.onnx_inputs import NULL
@@ -136,6 +137,20 @@ COMPILED = [
         id="the rest as it is",
     ),
     pytest.param(
+        chosen((OneHotEncoder(), ["port", "rank"]), (NUMBERS, ["age"])), id="the unknown fails"
+    ),
+    pytest.param(
+        chosen((make_pipeline(SimpleImputer(strategy="most_frequent"),
+                              OneHotEncoder(drop="if_binary")), ["sex", "port"]),
+               ("passthrough", ["fare"]), last=LINEAR),
+        id="the unknown fails behind an imputer",
+    ),
+    pytest.param(
+        chosen((OrdinalEncoder(), ["sex", "rank"]), (OneHotEncoder(min_frequency=60), ["code"]),
+               (NUMBERS, ["age"]), last=BOOSTING, sparse_threshold=0),
+        id="the unknown fails, ordinals and infrequent ones",
+    ),
+    pytest.param(
         GridSearchCV(usual(LINEAR), {"logisticregression__C": [0.1, 1.0]}, cv=2), id="a search"
     ),
 ]  # fmt: skip
@@ -147,7 +162,8 @@ def rows_of(native: Any, frame: Any) -> Any:
 
 
 def trained(folder: Path, model: Any) -> Any:
-    return opened(folder, model.fit(FRAME, PRICE if is_regressor(model) else SURVIVED))
+    model.fit(FRAME, PRICE if is_regressor(model) else SURVIVED)
+    return opened(folder, model, [1, "male", 20.0, 10.0, "S", "1", "note 1"])
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories:UserWarning")
@@ -168,11 +184,6 @@ def test_tables_answer_the_same(tmp_path: Path, model: Any) -> None:
 
 
 REFUSED = [
-    pytest.param(
-        chosen((OneHotEncoder(), ["sex"]), (SimpleImputer(), ["age"])),
-        "its OneHotEncoder fails on what it has not seen",
-        id="an encoder that fails on the unknown",
-    ),
     pytest.param(
         chosen((OneHotEncoder(**NEW), ["sex"]), (CountVectorizer(), "note")),
         'the texts of "note" go through CountVectorizer',
@@ -213,6 +224,74 @@ def test_what_cannot_be_equal_stays_native_and_says_why(
 
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+STRICT = chosen((OneHotEncoder(), ["port"]), (OrdinalEncoder(), ["rank"]), (NUMBERS, ["age"]))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "column"),
+    [
+        (4, "Q", "port"),
+        (4, "s ", "port"),
+        (4, "", "port"),
+        (4, NULL, "port"),
+        (0, 4, "rank"),
+        (0, 0, "rank"),
+    ],
+)
+def test_what_makes_the_native_model_fail_makes_the_compiled_one_fail(
+    tmp_path: Path, place: int, value: Any, column: str
+) -> None:
+    native = trained(tmp_path, STRICT)
+    ours = OnnxModel(compile_model(native, None).model)
+    rows = rows_of(native, FRAME)
+    rows[1, place] = value
+
+    with pytest.raises(ValueError, match="Found unknown categories"):
+        native.predict(rows)
+    for ask in (ours.predict, ours.probabilities):
+        with pytest.raises(ModelError) as caught:
+            ask(rows)
+        assert str(caught.value) == f"ValueError: Found an unknown category in column {column}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["it's", "a 'b' Status Message: c", "zwei\nZeilen", "Größe"],
+)
+def test_any_name_of_a_column_can_be_told(tmp_path: Path, name: str) -> None:
+    frame = FRAME.rename(columns={"port": name})
+    model = chosen((OneHotEncoder(), [name]), (SimpleImputer(), ["age"]))
+    native = opened(tmp_path, model.fit(frame, SURVIVED))
+    ours = OnnxModel(compile_model(native, None).model)
+    rows = rows_of(native, frame)
+    rows[0, 4] = "Q"
+
+    with pytest.raises(ModelError) as caught:
+        ours.predict(rows)
+
+    assert str(caught.value) == f"ValueError: Found an unknown category in column {name}"
+
+
+def test_the_proof_notices_a_compiled_model_that_answers_the_unknown(tmp_path: Path) -> None:
+    lenient = clone(STRICT).set_params(columntransformer__onehotencoder__handle_unknown="ignore")
+    answering = compile_model(trained(tmp_path, lenient), None)
+    native = trained(tmp_path, STRICT)
+    expected = expect(native, probe(native, None), lambda: False)
+    expected = replace(expected, refused=refused(native, None))
+    prove(OnnxModel(compile_model(native, None).model), expected, has_labels=True)
+
+    with pytest.raises(CompileFailed, match="answers what the native one fails on"):
+        prove(OnnxModel(answering.model), expected, has_labels=True)
+
+
+def test_a_column_of_which_nothing_is_left_cannot_fail(tmp_path: Path) -> None:
+    frame = FRAME.assign(port="S")
+    model = chosen((OneHotEncoder(drop="first"), ["port", "sex"])).fit(frame, SURVIVED)
+
+    with pytest.raises(CompileFailed, match="a column of one category, which is dropped"):
+        compile_model(opened(tmp_path, model), None)
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline], ids=["alone", "a pipeline"])

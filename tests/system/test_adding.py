@@ -222,7 +222,7 @@ def test_texts_and_numbers_are_told_apart(folder: Server, work: Path) -> None:
         ("age", "float64"),
     ]
     assert told["classes"] == ["no", "yes"]
-    assert told["why_native"].startswith("its OneHotEncoder fails on what it has not seen")
+    assert told["compiled"]["rows"] >= 1000
 
 
 CITIES = pd.DataFrame(

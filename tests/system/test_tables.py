@@ -1,5 +1,6 @@
 """Rows of texts and numbers, as data frames have them, through a real server."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -87,21 +88,17 @@ def test_a_wrong_cell_is_named(tables: Server, row: object, says: str) -> None:
     assert says in answer.json["error"]
 
 
-STRICT = make_pipeline(
-    ColumnTransformer([("city", OneHotEncoder(), ["city"]), ("age", "passthrough", ["age"])]),
-    LogisticRegression(),
-).fit(FRAME, LABELS)
-
-
 def test_why_it_is_not_compiled_is_said_in_words(repository: Server) -> None:
-    write_pickle(repository.models / "v3", STRICT)
+    gaps = [("gaps", SimpleImputer(add_indicator=True), ["age", "fare"])]
+    model = make_pipeline(ColumnTransformer(gaps), LogisticRegression()).fit(FRAME, LABELS)
+    write_pickle(repository.models / "v3", model)
     repository.write_state("active: v3\n")
     repository.start(MODELD_COMPILE="auto")
     repository.wait_until_live("v3")
 
     reason = eventually(lambda: loaded(repository)["why_native"], "a reason")
 
-    assert reason.startswith("its OneHotEncoder fails on what it has not seen")
+    assert reason.endswith("or one with an indicator, is not compiled")
 
 
 def loaded(server: Server) -> Any:
@@ -171,6 +168,55 @@ def test_native_and_compiled_answer_the_same(repository: Server) -> None:
     assert {status for status, _ in native} == {200, 422}
     for body, expected in zip(REQUESTS, native, strict=True):
         same(told(repository, body), expected)
+
+
+STRICT = make_pipeline(
+    ColumnTransformer([("city", OneHotEncoder(), ["city"]), ("age", "passthrough", ["age"])]),
+    LogisticRegression(),
+).fit(FRAME, LABELS)
+
+
+def test_a_compiled_model_fails_on_the_unknown_where_the_native_one_does(
+    repository: Server,
+) -> None:
+    write_pickle(repository.models / "v3", STRICT)
+    repository.write_state("active: v3\n")
+    repository.start(MODELD_COMPILE="never")
+    repository.wait_until_live("v3")
+    native = [told(repository, body) for body in REQUESTS]
+    repository.stop()
+    repository.log.write_text("")  # a host writes where the native model failed
+
+    repository.start(MODELD_COMPILE="auto")
+    repository.wait_until_live("v3")
+    compiled(repository)
+
+    assert loaded(repository)["runs"] == "in the workers"
+    assert {status for status, _ in native} == {200, 422, 500}
+    for body, (status, answer) in zip(REQUESTS, native, strict=True):
+        ours = told(repository, body)
+        if status == 500:
+            assert "Found unknown categories" in answer["error"]
+            assert ours[1]["error"] == "ValueError: Found an unknown category in column city"
+            answer["error"] = ours[1]["error"]
+        same(ours, (status, answer))
+
+
+def test_rows_of_others_do_not_mind_one_that_fails(repository: Server) -> None:
+    """Rows that arrive together are answered in one call of the model."""
+    write_pickle(repository.models / "v3", STRICT)
+    repository.write_state("active: v3\n")
+    repository.start(MODELD_COMPILE="auto")
+    repository.wait_until_live("v3")
+    compiled(repository)
+    cities = [("Oslo", "Nowhere", "Rome")[number % 3] for number in range(60)]
+
+    with ThreadPoolExecutor(20) as pool:
+        asked = [{"features": {**ROW, "city": city}} for city in cities]
+        answers = list(pool.map(repository.predict, asked))
+
+    due = [500 if city == "Nowhere" else 200 for city in cities]
+    assert [answer.status for answer in answers] == due
 
 
 def test_a_committed_compiled_file_serves_without_the_native_one(repository: Server) -> None:

@@ -101,6 +101,11 @@ def _models_in(value: Any) -> Iterator[Any]:
         yield value
 
 
+def is_strict(encoder: Any) -> bool:
+    """Tell whether an encoder fails on a category that it has not seen."""
+    return getattr(encoder, "handle_unknown", "") == "error"
+
+
 def edges_of(estimator: Any, width: int) -> Iterator[tuple[int, Array]]:
     """Where a step that is no tree changes its mind: a column, and values of it."""
     edges = list(getattr(estimator, "bin_edges_", ())) or _categories_of_numbers(estimator)

@@ -5,7 +5,7 @@ those that look like them, and some that no model expects. A missing value is Na
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,19 @@ _SEEN_SHARE = 0.8
 
 
 class Coding:
-    """The texts that are tried, by column; `model` is the native one that takes the rows."""
+    """The texts that are tried, by column; `model` is the native one that takes the rows.
 
-    def __init__(self, model: NativeModel, golden: Rows | None) -> None:
+    In a `strict` column only what the model has seen is tried; the others are `refused`.
+    """
+
+    def __init__(
+        self, model: NativeModel, golden: Rows | None, strict: Collection[int] = ()
+    ) -> None:
         self._model = model
         signature = model.signature
         self.seen: dict[int, int] = {}
         self.texts: dict[int, list[str]] = {}
+        self.refused: dict[int, list[str]] = {}
         for place, column in enumerate(signature.columns):
             if column.is_text and column.is_used:
                 seen = [*model.texts.get(column.name, ())]
@@ -37,7 +43,9 @@ class Coding:
                     seen += [cell for cell in golden[:, place] if isinstance(cell, str)]
                 seen = [*dict.fromkeys(seen)]
                 self.seen[place] = len(seen)
-                self.texts[place] = [*dict.fromkeys([*seen, *_like(seen), *_STRANGE])]
+                tried = [*dict.fromkeys([*seen, *_like(seen), *_STRANGE])]
+                self.texts[place] = seen if place in strict else tried
+                self.refused[place] = tried[len(seen) :] if place in strict else []
 
     def rows(self, codes: Array) -> Rows:
         """Give rows as the model takes them."""

@@ -7,19 +7,21 @@ passing is no misfortune: the native model goes on serving, and the reason is sh
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from modeld.compiler.anatomy import steps_of
 from modeld.compiler.convert import WAYS, convert
 from modeld.compiler.graph import finish, has_endless_thresholds, has_exact_trees, has_trees
-from modeld.compiler.probes import probe
-from modeld.compiler.proof import Expected, expect, prove
+from modeld.compiler.probes import probe, refused
+from modeld.compiler.proof import Expected, expect, fails, prove
 from modeld.compiler.sureness import check_each_is_answered
 from modeld.domain import Proof
 from modeld.errors import CompileFailed, LoadFailed
 from modeld.runtimes.golden import Samples, to_rows
-from modeld.runtimes.model import Model, Rows
+from modeld.runtimes.model import Array, Model, Rows
 from modeld.runtimes.native import NativeModel
 
 if TYPE_CHECKING:
@@ -113,7 +115,16 @@ def _expected(model: NativeModel, golden: Rows | None) -> Expected:
             f"the native model answers only {len(expected.rows):,} of the {len(rows):,} rows "
             f"that it was tried with, fewer than {_ENOUGH:,}"
         )
-    return expected
+    return replace(expected, refused=_refused(model, golden))
+
+
+def _refused(model: NativeModel, golden: Rows | None) -> Array:
+    rows: Array = refused(model, golden)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not all(fails(model, row[np.newaxis]) for row in rows):
+            raise CompileFailed("the native model answers what its encoder has not seen")
+    return rows
 
 
 def _prove(model: NativeModel, way: str, graph: Any, expected: Expected) -> Compiled:

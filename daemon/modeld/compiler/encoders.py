@@ -3,6 +3,9 @@
 Those cut fractions off, round thresholds and what fills a gap to a float, and know no missing
 texts. These ask the encoder itself what it makes of each category and of what it has not seen,
 and look that up. `onnx_inputs` says what stands for a missing text.
+
+An encoder that fails on what it has not seen is looked up in a table that has no place for it,
+so that the compiled model fails as well; `refusal` says how that reads.
 """
 
 import copy
@@ -15,11 +18,13 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import Binarizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 
+from modeld.compiler.anatomy import is_strict
 from modeld.compiler.writer import Writer
 from modeld.errors import CompileFailed
 from modeld.runtimes.columns import is_missing, missing_text
 from modeld.runtimes.model import Array
 from modeld.runtimes.onnx_inputs import NULL
+from modeld.runtimes.refusal import refusing_name
 
 _NO_COLUMN = -1
 _UNSEEN = f"{NULL}unseen"
@@ -35,6 +40,7 @@ class _EncoderWriter(Writer):
         super().__init__(scope, operator, container)
         self._operator = operator
         self.dtype = dtype
+        self.is_strict = is_strict(self.model)
 
     def columns(self) -> Iterator[tuple[str, bool]]:
         """Give the name of each column, and whether it holds texts."""
@@ -46,8 +52,23 @@ class _EncoderWriter(Writer):
                 name = each.full_name
                 yield (name if width == 1 else self.node("Gather", name, index, axis=1)), is_text
 
-    def look_up(self, name: str, categories: Array, values: Array, *, is_text: bool) -> str:
-        """Give the whole number that stands for a category; the last is for what is none."""
+    def look_up(self, place: int, name: str, values: Array, *, is_text: bool) -> str:
+        """Give the whole number that stands for a category; the last is for what is none.
+
+        Where the encoder fails on that, so does the compiled model. `place` is the column's.
+        """
+        categories = self.model.categories_[place]
+        if not self.is_strict:
+            return self._number_of(name, categories, values, is_text=is_text)
+        index = self._number_of(name, categories, np.arange(len(values)), is_text=is_text)
+        known = self.constant(values[:-1])
+        return self.node("Gather", known, index, name=refusing_name(self._column(place)))
+
+    def _column(self, place: int) -> str:
+        names = getattr(self.model, "feature_names_in_", ())
+        return str(names[place]) if len(names) else str(place)
+
+    def _number_of(self, name: str, categories: Array, values: Array, *, is_text: bool) -> str:
         if is_text:
             keys, places = _keys(categories)
             return self.ml_node(
@@ -111,13 +132,18 @@ def _write_one_hot(writer: _EncoderWriter) -> None:
     for place, (name, is_text) in enumerate(writer.columns()):
         categories = writer.model.categories_[place]
         width = widths[place]
+        if not width and writer.is_strict:
+            raise CompileFailed(
+                "a column of one category, which is dropped, is not compiled where others fail"
+            )
         if not width:
             continue
         chosen = _chosen_columns(writer.model, place)
-        if not is_text and np.array_equal(chosen, [*range(width), _NO_COLUMN]):
+        is_plain = np.array_equal(chosen, [*range(width), _NO_COLUMN])
+        if is_plain and not is_text and not writer.is_strict:
             found.append(writer.as_number(writer.matches(name, categories)))
             continue
-        column = writer.look_up(name, categories, chosen, is_text=is_text)
+        column = writer.look_up(place, name, chosen, is_text=is_text)
         found.append(
             writer.as_number(writer.node("Equal", column, writer.constant(np.arange(width))))
         )
@@ -128,12 +154,12 @@ def _write_numbers(writer: _EncoderWriter) -> None:
     """Write an encoder that makes one number of each category."""
     found = []
     for place, (name, is_text) in enumerate(writer.columns()):
-        categories = writer.model.categories_[place]
         made = _tried(writer.model, place)
         if made.shape[1] != len(writer.model.categories_):
             raise CompileFailed("several numbers for a category are not compiled")
         values = made[:, place].astype(writer.dtype)
-        index = writer.look_up(name, categories, np.arange(len(values)), is_text=is_text)
+        numbers = np.arange(len(writer.model.categories_[place]) + 1)
+        index = writer.look_up(place, name, numbers, is_text=is_text)
         found.append(writer.node("Gather", writer.constant(values), index))
     writer.join(found)
 
@@ -151,19 +177,17 @@ def _chosen_columns(encoder: Any, place: int) -> Array:
 
 
 def _tried(encoder: Any, place: int) -> Any:
-    """Have the encoder answer each category of one column, and at last one it has not seen."""
-    if getattr(encoder, "handle_unknown", "") == "error":
-        raise CompileFailed(
-            f"its {type(encoder).__name__} fails on what it has not seen, where a compiled model "
-            "would answer: train it with another handle_unknown"
-        )
+    """Have the encoder answer each category of one column.
+
+    The last is one that it has not seen, unless it fails on such.
+    """
     columns = [np.asarray(each, dtype=object) for each in encoder.categories_]
     tried = columns[place]
     rows = np.empty((len(tried) + 1, len(columns)), dtype=object)
     rows[:] = [each[0] if len(each) else None for each in columns]
     rows[:-1, place] = tried
     rows[-1, place] = _unseen(tried)
-    return encoder.transform(rows)
+    return encoder.transform(rows[:-1] if is_strict(encoder) else rows)
 
 
 def _unseen(categories: Array) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from modeld.errors import CompileFailed, ModelOutputInvalid
+from modeld.errors import CompileFailed, ModelError, ModelOutputInvalid
 from modeld.runtimes.golden import ABSOLUTE, RELATIVE
 from modeld.runtimes.model import Array, Model, as_array, pack, unpack
 
@@ -35,10 +35,11 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Rows that the native model answers, and its answers."""
+    """Rows that the native model answers, its answers, and rows on which it fails."""
 
     rows: Array
     answers: Answers
+    refused: Array
 
 
 def ask(model: Model, rows: Array, *, with_probabilities: bool) -> Answers:
@@ -86,7 +87,7 @@ def _answerable(model: Model, rows: Array) -> Iterator[Expected]:
         good &= _is_finite(answers.probabilities)
     if good.any():
         index = np.flatnonzero(good)
-        yield Expected(rows[index], answers.pick(index))
+        yield Expected(rows[index], answers.pick(index), rows[:0])
 
 
 def _is_finite(array: Array) -> Array:
@@ -103,6 +104,7 @@ def _join(parts: list[Expected]) -> Expected:
             np.concatenate([part.answers.predictions for part in parts]),
             np.concatenate(chances) if chances else None,
         ),
+        parts[0].refused,
     )
 
 
@@ -111,6 +113,9 @@ def prove(candidate: Model, expected: Expected, *, has_labels: bool) -> float:
 
     A runtime takes other paths for one row than for many, so some rows are asked alone.
     """
+    for row in expected.refused:
+        if not fails(candidate, row[np.newaxis], ModelError):
+            raise CompileFailed("the converted model answers what the native one fails on")
     count = len(expected.rows)
     chunks = [np.arange(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     alone = np.unique(np.linspace(0, count - 1, _ROW_BY_ROW).astype(np.int64))
@@ -124,12 +129,21 @@ def prove(candidate: Model, expected: Expected, *, has_labels: bool) -> float:
         raise CompileFailed(f"{error} when rows come one at a time") from error
 
 
+def fails(model: Model, rows: Array, error: type[Exception] = Exception) -> bool:
+    """Tell whether a model raises on rows; a native one may raise anything."""
+    try:
+        model.predict(rows)
+    except error:
+        return True
+    return False
+
+
 def _ask_each(candidate: Model, expected: Expected, batches: list[Array]) -> Answers:
     has_chances = expected.answers.probabilities is not None
     try:
         with np.errstate(all="ignore"):
             parts = [
-                Expected(rows, ask(candidate, rows, with_probabilities=has_chances))
+                Expected(rows, ask(candidate, rows, with_probabilities=has_chances), rows[:0])
                 for rows in (expected.rows[index] for index in batches)
             ]
     except Exception as error:

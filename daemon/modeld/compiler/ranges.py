@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from modeld.compiler.anatomy import columns_behind, columns_of, members, steps_of, thresholds
+from modeld.compiler.anatomy import (
+    columns_behind,
+    columns_of,
+    is_strict,
+    members,
+    steps_of,
+    thresholds,
+)
 from modeld.runtimes.model import Array
 
 _UNKNOWN = 3.0
@@ -20,11 +27,15 @@ _MEANS = ("theta_", "means_", "mean_", "center_", "statistics_")
 
 @dataclass(slots=True)
 class Ranges:
-    """Per column the least and the greatest value known, and the only ones where they count."""
+    """Per column the least and the greatest value known, and the only ones where they count.
+
+    On anything else in a `strict` column the model fails; `choices` has those of numbers.
+    """
 
     low: Array
     high: Array
     choices: dict[int, Array] = field(default_factory=dict)
+    strict: set[int] = field(default_factory=set)
 
     def include(self, columns: Array, low: Array, high: Array) -> None:
         """Widen some columns; -1 stands for none."""
@@ -66,6 +77,8 @@ def _look(estimator: Any, columns: Array, ranges: Ranges) -> None:
 
 def _look_at_categories(estimator: Any, columns: Array, ranges: Ranges) -> None:
     for column, values in zip(columns, _categories(estimator, len(columns)), strict=False):
+        if column >= 0 and is_strict(estimator):
+            ranges.strict.add(int(column))
         if column < 0 or values is None:
             continue
         ranges.choices[int(column)] = values

@@ -1,7 +1,7 @@
 """Refuse to compile a model that does not answer every row that it may be sent.
 
-Encoders fail on a text that they have not seen, unless they were told not to. A compiled model
-would answer where the native one does not; and where that answers a row otherwise alone than
+A compiled model would answer where the native one fails; it fails as well only where an encoder
+does, on what that has not seen. And where the native model answers a row otherwise alone than
 among others, nothing could be equal to it.
 """
 

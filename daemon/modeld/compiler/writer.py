@@ -21,10 +21,10 @@ class Writer:
         self.inputs = [each.full_name for each in operator.inputs]
         self.outputs = [each.full_name for each in operator.outputs]
 
-    def node(self, kind: str, *inputs: str, output: str = "", **found: Any) -> str:
+    def node(self, kind: str, *inputs: str, output: str = "", name: str = "", **found: Any) -> str:
         """Add an operator with one output; gives the output's name."""
         output = output or self._scope.get_unique_variable_name(kind.lower())
-        name = self._scope.get_unique_operator_name(kind)
+        name = name or self._scope.get_unique_operator_name(kind)
         self._container.add_node(kind, list(inputs), [output], name=name, **found)
         return output
 

@@ -1,12 +1,15 @@
 """Run what the compiler made of a native model, as the native model would be run."""
 
+import json
 from dataclasses import replace
 
 from modeld.domain import Artifact, InputColumn, Proof
 from modeld.errors import CompileFailed
 from modeld.runtimes.columns import order_columns
+from modeld.runtimes.golden import to_rows
+from modeld.runtimes.model import Rows
 from modeld.runtimes.onnx import OnnxModel
-from modeld.runtimes.stamp import KEY, read_stamp
+from modeld.runtimes.stamp import KEY, Stamp, read_stamp
 
 
 class CompiledModel(OnnxModel):
@@ -26,11 +29,17 @@ class CompiledModel(OnnxModel):
                 f"({artifact.digest[:19]}…)"
             )
         self.proof = stamp.proof
+        self.known_row: Rows | None = _row(stamp)
+        """A row that the native model answers; without one it may fail on any that is made up."""
         self.libraries = stamp.libraries
         signature = stamp.signature.with_columns(_columns(artifact, stamp.signature.columns))
         self.signature = replace(signature, classes=artifact.classes or signature.classes)
         is_named_so = _names(signature.columns) == _names(stamp.signature.columns)
         self.example = stamp.example if is_named_so else ""
+
+
+def _row(stamp: Stamp) -> Rows | None:
+    return to_rows(stamp.signature, [json.loads(stamp.example)]) if stamp.example else None
 
 
 def _columns(artifact: Artifact, known: tuple[InputColumn, ...]) -> tuple[InputColumn, ...]:

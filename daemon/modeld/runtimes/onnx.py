@@ -12,10 +12,11 @@ import numpy as np
 import onnxruntime
 
 from modeld.domain import Artifact
-from modeld.errors import LoadFailed
+from modeld.errors import LoadFailed, ModelError
 from modeld.runtimes.model import COMPILED, PLACES, Array, Rows, first_line
 from modeld.runtimes.onnx_inputs import read_inputs
 from modeld.runtimes.onnx_outputs import Outputs, as_matrix
+from modeld.runtimes.refusal import find_refusal
 
 Run = Callable[[list[str], dict[str, Array], Any], Any]
 
@@ -55,12 +56,20 @@ class OnnxModel:
 
     def predict(self, rows: Rows) -> Any:
         """Give the label, or what the outputs are."""
-        answers = self._run(self._answer, self._feed(rows), None)
+        try:
+            answers = self._run(self._answer, self._feed(rows), None)
+        except Exception as error:
+            _check_refusal(error)
+            raise
         return answers[0] if len(answers) == 1 else self._by_name(answers, len(rows))
 
     def probabilities(self, rows: Rows) -> Any:
         """Give what each class got, as a matrix."""
-        return as_matrix(self._run(self._scores, self._feed(rows), None)[0])
+        try:
+            return as_matrix(self._run(self._scores, self._feed(rows), None)[0])
+        except Exception as error:
+            _check_refusal(error)
+            raise
 
 
 def open_onnx(artifact: Artifact) -> OnnxModel:
@@ -84,6 +93,13 @@ def open_onnx(artifact: Artifact) -> OnnxModel:
             columns = tuple(replace(column, type="bool") for column in columns)
         model.signature = model.signature.with_columns(columns)
     return model
+
+
+def _check_refusal(error: Exception) -> None:
+    """Raise `ModelError` instead where the model was compiled to fail there."""
+    refusal = find_refusal(error)
+    if refusal:
+        raise ModelError(refusal) from None
 
 
 def _in_parts(run: Run, size: int, names: list[str], given: dict[str, Array], options: Any) -> Any:
