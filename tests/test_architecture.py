@@ -52,7 +52,7 @@ HOMES = {
     "pickle": ("runtimes", "compiler", "host"),
     "joblib": ("runtimes", "compiler", "host"),
     "sklearn": ("runtimes", "compiler", "host"),
-    "pandas": ("runtimes",),
+    "pandas": ("runtimes", "host"),
     "pyarrow": ("runtimes", "host"),
     "skops": ("runtimes",),
     "torch": ("runtimes",),

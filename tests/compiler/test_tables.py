@@ -32,7 +32,7 @@ from sklearn.preprocessing import (
 from sklearn.tree import DecisionTreeClassifier
 
 from modeld.compiler.compile import compile_model
-from modeld.compiler.probes import probe, refused
+from modeld.compiler.probes import probe, unseen
 from modeld.compiler.proof import expect, prove
 from modeld.errors import CompileFailed, ModelError
 from modeld.runtimes.golden import to_rows
@@ -144,6 +144,11 @@ COMPILED = [
                               OneHotEncoder(drop="if_binary")), ["sex", "port"]),
                ("passthrough", ["fare"]), last=LINEAR),
         id="the unknown fails behind an imputer",
+    ),
+    pytest.param(
+        chosen((make_pipeline(SimpleImputer(missing_values="NA", strategy="constant",
+                                            fill_value="01"), OneHotEncoder()), ["code"])),
+        id="the unknown fails, but for what stands for a gap",
     ),
     pytest.param(
         chosen((OrdinalEncoder(), ["sex", "rank"]), (OneHotEncoder(min_frequency=60), ["code"]),
@@ -279,7 +284,7 @@ def test_the_proof_notices_a_compiled_model_that_answers_the_unknown(tmp_path: P
     answering = compile_model(trained(tmp_path, lenient), None)
     native = trained(tmp_path, STRICT)
     expected = expect(native, probe(native, None), lambda: False)
-    expected = replace(expected, refused=refused(native, None))
+    expected = replace(expected, refused=unseen(native, None))
     prove(OnnxModel(compile_model(native, None).model), expected, has_labels=True)
 
     with pytest.raises(CompileFailed, match="answers what the native one fails on"):

@@ -25,7 +25,7 @@ _SEEN_SHARE = 0.8
 class Coding:
     """The texts that are tried, by column; `model` is the native one that takes the rows.
 
-    In a `strict` column only what the model has seen is tried; the others are `refused`.
+    In a `strict` column only what the model has seen is tried; the others are `unseen`.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Coding:
         signature = model.signature
         self.seen: dict[int, int] = {}
         self.texts: dict[int, list[str]] = {}
-        self.refused: dict[int, list[str]] = {}
+        self.unseen: dict[int, list[str]] = {}
         for place, column in enumerate(signature.columns):
             if column.is_text and column.is_used:
                 seen = [*model.texts.get(column.name, ())]
@@ -45,7 +45,7 @@ class Coding:
                 self.seen[place] = len(seen)
                 tried = [*dict.fromkeys([*seen, *_like(seen), *_STRANGE])]
                 self.texts[place] = seen if place in strict else tried
-                self.refused[place] = tried[len(seen) :] if place in strict else []
+                self.unseen[place] = tried[len(seen) :] if place in strict else []
 
     def rows(self, codes: Array) -> Rows:
         """Give rows as the model takes them."""

@@ -21,7 +21,7 @@ from modeld.runtimes.number_types import whole_range
 
 _SPREAD, _GRID, _WHOLE, _GREAT, _MISSING = 1000, 400, 200, 60, 200
 _MOST_AROUND = 24_000
-_MOST_REFUSED, _LEAST_REFUSED = 256, 8
+_MOST_UNSEEN, _LEAST_UNSEEN = 256, 8
 _BEYOND = 0.1
 _OTHER_SHARE = 0.02
 
@@ -68,20 +68,20 @@ def ordinary(model: NativeModel, golden: Rows | None) -> Rows:
     return coding.rows(made)
 
 
-def refused(model: NativeModel, golden: Rows | None) -> Rows:
-    """Make rows with one value on which the model fails, as its encoder has not seen it.
+def unseen(model: NativeModel, golden: Rows | None) -> Rows:
+    """Make rows with one value on which the model may fail, as its encoder has not seen it.
 
     There are about 256, and at least 8 of each column.
     """
     random = np.random.default_rng(2)
     coding, ranges, spread = _base(model, golden, random)
     found = [coding.rows(spread[:0])]
-    most = max(_MOST_REFUSED // max(len(ranges.strict), 1), _LEAST_REFUSED)
+    most = max(_MOST_UNSEEN // max(len(ranges.strict), 1), _LEAST_UNSEEN)
     for place in sorted(ranges.strict):
         column = model.signature.columns[place] if model.signature.columns else None
-        values: Any = coding.refused.get(place)
+        values: Any = coding.unseen.get(place)
         if values is None:
-            values = _unseen(ranges.choices.get(place, np.empty(0)), column)
+            values = _beside(ranges.choices.get(place, np.empty(0)), column)
         some = _some(values, most)
         made = spread[np.arange(len(some)) % len(spread)].copy()
         _fit(made, model.signature)
@@ -91,7 +91,7 @@ def refused(model: NativeModel, golden: Rows | None) -> Rows:
     return np.concatenate(found)
 
 
-def _unseen(values: Array, column: InputColumn | None) -> Array:
+def _beside(values: Array, column: InputColumn | None) -> Array:
     """Give numbers beside the ones that an encoder has seen."""
     if not len(values):
         return values

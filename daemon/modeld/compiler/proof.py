@@ -6,7 +6,7 @@ say, prove nothing and are left out.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ def expect(model: Model, rows: Array, is_over: Callable[[], bool]) -> Expected:
             break
     if not parts:
         raise CompileFailed("the native model answers none of the rows that it was tried with")
-    return _join(parts)
+    return join(parts)
 
 
 def _answerable(model: Model, rows: Array) -> Iterator[Expected]:
@@ -96,7 +96,8 @@ def _is_finite(array: Array) -> Array:
     return np.asarray(np.isfinite(array.reshape(len(array), -1)).all(axis=1))
 
 
-def _join(parts: list[Expected]) -> Expected:
+def join(parts: Sequence[Expected]) -> Expected:
+    """Put what was expected of several batches of rows together."""
     chances = [p.answers.probabilities for p in parts if p.answers.probabilities is not None]
     return Expected(
         np.concatenate([part.rows for part in parts]),
@@ -104,7 +105,7 @@ def _join(parts: list[Expected]) -> Expected:
             np.concatenate([part.answers.predictions for part in parts]),
             np.concatenate(chances) if chances else None,
         ),
-        parts[0].refused,
+        np.concatenate([part.refused for part in parts]),
     )
 
 
@@ -114,7 +115,7 @@ def prove(candidate: Model, expected: Expected, *, has_labels: bool) -> float:
     A runtime takes other paths for one row than for many, so some rows are asked alone.
     """
     for row in expected.refused:
-        if not fails(candidate, row[np.newaxis], ModelError):
+        if not isinstance(failure(candidate, row), ModelError):
             raise CompileFailed("the converted model answers what the native one fails on")
     count = len(expected.rows)
     chunks = [np.arange(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
@@ -129,13 +130,13 @@ def prove(candidate: Model, expected: Expected, *, has_labels: bool) -> float:
         raise CompileFailed(f"{error} when rows come one at a time") from error
 
 
-def fails(model: Model, rows: Array, error: type[Exception] = Exception) -> bool:
-    """Tell whether a model raises on rows; a native one may raise anything."""
+def failure(model: Model, row: Array) -> Exception | None:
+    """Give what a model raises on a row; a native one may raise anything."""
     try:
-        model.predict(rows)
-    except error:
-        return True
-    return False
+        model.predict(row[np.newaxis])
+    except Exception as error:
+        return error
+    return None
 
 
 def _ask_each(candidate: Model, expected: Expected, batches: list[Array]) -> Answers:
@@ -150,7 +151,7 @@ def _ask_each(candidate: Model, expected: Expected, batches: list[Array]) -> Ans
         # onnxruntime raises classes of its own, one for each of its statuses.
         text = " ".join(str(error).split())[:200]
         raise CompileFailed(f"the converted model fails on a row: {text}") from error
-    return _join(parts).answers
+    return join(parts).answers
 
 
 def compare(native: Answers, found: Answers, *, has_labels: bool) -> float:
