@@ -152,22 +152,26 @@ def same(ours: Any, native: Any) -> None:
     np.testing.assert_allclose(*scores, rtol=1e-5, atol=1e-6)
 
 
+def asked_both_ways(server: Server, model: Any) -> tuple[list[Any], list[Any]]:
+    """Ask all of it natively and then of the compiled model."""
+    write_pickle(server.models / "v3", model)
+    server.write_state("active: v3\n")
+    server.start(MODELD_COMPILE="never").wait_until_live("v3")
+    native = [told(server, body) for body in REQUESTS]
+    server.stop()
+    server.log.write_text("")  # a host writes where the native model failed
+    server.start(MODELD_COMPILE="auto").wait_until_live("v3")
+    compiled(server)
+    assert loaded(server)["runs"] == "in the workers"
+    return native, [told(server, body) for body in REQUESTS]
+
+
 def test_native_and_compiled_answer_the_same(repository: Server) -> None:
-    write_pickle(repository.models / "v3", MODEL)
-    repository.write_state("active: v3\n")
-    repository.start(MODELD_COMPILE="never")
-    repository.wait_until_live("v3")
-    native = [told(repository, body) for body in REQUESTS]
-    repository.stop()
+    native, ours = asked_both_ways(repository, MODEL)
 
-    repository.start(MODELD_COMPILE="auto")
-    repository.wait_until_live("v3")
-    compiled(repository)
-
-    assert loaded(repository)["runs"] == "in the workers"
     assert {status for status, _ in native} == {200, 422}
-    for body, expected in zip(REQUESTS, native, strict=True):
-        same(told(repository, body), expected)
+    for found, expected in zip(ours, native, strict=True):
+        same(found, expected)
 
 
 STRICT = make_pipeline(
@@ -179,27 +183,15 @@ STRICT = make_pipeline(
 def test_a_compiled_model_fails_on_the_unknown_where_the_native_one_does(
     repository: Server,
 ) -> None:
-    write_pickle(repository.models / "v3", STRICT)
-    repository.write_state("active: v3\n")
-    repository.start(MODELD_COMPILE="never")
-    repository.wait_until_live("v3")
-    native = [told(repository, body) for body in REQUESTS]
-    repository.stop()
-    repository.log.write_text("")  # a host writes where the native model failed
+    native, ours = asked_both_ways(repository, STRICT)
 
-    repository.start(MODELD_COMPILE="auto")
-    repository.wait_until_live("v3")
-    compiled(repository)
-
-    assert loaded(repository)["runs"] == "in the workers"
     assert {status for status, _ in native} == {200, 422, 500}
-    for body, (status, answer) in zip(REQUESTS, native, strict=True):
-        ours = told(repository, body)
+    for found, (status, answer) in zip(ours, native, strict=True):
         if status == 500:
             assert "Found unknown categories" in answer["error"]
-            assert ours[1]["error"] == "ValueError: Found an unknown category in column city"
-            answer["error"] = ours[1]["error"]
-        same(ours, (status, answer))
+            assert found[1]["error"] == "ValueError: Found an unknown category in column city"
+            answer["error"] = found[1]["error"]
+        same(found, (status, answer))
 
 
 def test_rows_of_others_do_not_mind_one_that_fails(repository: Server) -> None:
