@@ -28,7 +28,7 @@ LAYERS = (
     ("compiler",),
     ("desired", "repository", "runtimes", "metrics", "log", "git"),
     ("messages", "config"),
-    ("certificates", "config_sources", "config_values", "locks", "slots"),
+    ("certificates", "config_sources", "config_values", "launch", "locks", "slots"),
     ("domain",),
     ("errors",),
     ("",),  # `modeld` itself, which holds the version number
@@ -72,7 +72,7 @@ NOT_IN_A_WORKER = {
 # A host may run in an environment of its own, with little else installed. What these import
 # at their start is the standard library, numpy and each other; a format's library is imported
 # when a model of that format comes.
-IN_A_HOST = ("host", "runtimes", "compiler", "messages", "domain", "errors")
+IN_A_HOST = ("host", "runtimes", "compiler", "messages", "domain", "errors", "launch")
 
 # Modules that import their library at their start, and so are themselves imported late.
 WITH_ITS_LIBRARY = {

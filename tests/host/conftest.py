@@ -127,7 +127,7 @@ class NurseryProcess:
         with theirs, log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "modeld.host.nursery"),
+                    *(sys.executable, "-P", "-m", "modeld.launch", "modeld.host.nursery"),
                     *(str(theirs.fileno()), str(os.getpid())),
                 ],
                 pass_fds=[theirs.fileno()],

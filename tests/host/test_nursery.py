@@ -154,7 +154,7 @@ def test_a_nursery_whose_parent_is_another_process_ends_at_once() -> None:
     with ours, theirs:
         done = subprocess.run(
             [
-                *(sys.executable, "-P", "-m", "modeld.host.nursery"),
+                *(sys.executable, "-P", "-m", "modeld.launch", "modeld.host.nursery"),
                 *(str(theirs.fileno()), str(os.getpid() + 1)),
             ],
             pass_fds=[theirs.fileno()],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from modeld import certificates
+from modeld import certificates, launch
 from modeld.cli.options import CONFIG_EXIT, fail, place_options, read_settings
 from modeld.errors import ConfigError
 
@@ -27,7 +27,7 @@ def serve(config: Path | None, *, replaces: bool, **flags: object) -> None:
     """
     if sys.platform == "win32":
         fail("serve needs Linux or macOS; on Windows use WSL", 1)
-    with certificates.unread():
+    with launch.importing(), certificates.unread():
         from modeld.control.app import serve as run
 
     settings = read_settings(config, **flags)

@@ -106,6 +106,7 @@ class Nursery:
                     sys.executable,
                     "-P",
                     "-m",
+                    "modeld.launch",
                     "modeld.host.nursery",
                     str(theirs.fileno()),
                     str(os.getpid()),

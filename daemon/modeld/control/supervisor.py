@@ -181,8 +181,9 @@ class Supervisor:
         ours, theirs = connected_pair()
         inherited = (theirs.fileno(), self._listener.fileno(), *self._metrics)
         with theirs:
+            program = (sys.executable, "-P", "-m", "modeld.launch", "modeld.serving.worker")
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "modeld.serving.worker", *map(str, inherited)],
+                [*program, *map(str, inherited)],
                 pass_fds=inherited,
                 env=child_environment(),
                 stdin=subprocess.DEVNULL,

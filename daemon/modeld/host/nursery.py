@@ -9,7 +9,6 @@ for its children.
 """
 
 import contextlib
-import gc
 import os
 import selectors
 import signal
@@ -17,6 +16,7 @@ import socket
 import sys
 from collections.abc import Iterator
 
+from modeld import launch
 from modeld.host.child import die_with_parent, reap, reset_signals
 from modeld.host.process import main as run_host
 from modeld.host.protocol import BlockingChannel
@@ -106,9 +106,8 @@ class Nursery:
 
 def _import_libraries() -> None:
     """Import what most pickles need, once for all hosts."""
-    import joblib  # noqa: F401
-
-    with _hidden("pandas", "rich"):
+    with launch.importing(), _hidden("pandas", "rich"):
+        import joblib  # noqa: F401
         import sklearn.compose
         import sklearn.ensemble
         import sklearn.feature_extraction.text
@@ -117,16 +116,12 @@ def _import_libraries() -> None:
         import sklearn.pipeline
         import sklearn.preprocessing
         import sklearn.svm  # noqa: F401
-    gc.collect()
-    gc.freeze()
 
 
 def _import_tables() -> None:
     """Import what models of tables need, once for all hosts."""
-    import pandas  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
+    with launch.importing():
+        import pandas  # noqa: F401
 
 
 @contextlib.contextmanager
@@ -146,14 +141,8 @@ def _hidden(*names: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Run as `python -m modeld.host.nursery FD PARENT`."""
+    """Run as `python -m modeld.launch modeld.host.nursery FD PARENT`."""
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
     reset_signals()
     die_with_parent(parent)
-    gc.collect()
-    gc.freeze()
     Nursery(socket.socket(fileno=descriptor)).run()
-
-
-if __name__ == "__main__":
-    main()

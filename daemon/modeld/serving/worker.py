@@ -280,13 +280,9 @@ async def _main(control: int, listener: int, metrics: Sequence[int]) -> None:
 
 
 def main() -> None:
-    """Run as `python -m modeld.serving.worker CONTROL LISTENER METRICS...`."""
+    """Run as `python -m modeld.launch modeld.serving.worker CONTROL LISTENER METRICS...`."""
     control, listener, *metrics = map(int, sys.argv[1:])
     reset_signals()
     sys.addaudithook(_forbid_pickles)
     check_aiohttp()
     uvloop.run(_main(control, listener, metrics))
-
-
-if __name__ == "__main__":
-    main()

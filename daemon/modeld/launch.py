@@ -1,0 +1,35 @@
+"""Start a program of ours with the garbage collector at rest while it imports.
+
+What is imported stays until the process ends, and there is hardly any garbage in it. Looking
+through it again and again as it grows took a tenth of every start; the collector never looks
+at it later either.
+"""
+
+import contextlib
+import gc
+import importlib
+import sys
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Import in here what stays. For one thread, at the start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def main() -> None:
+    """Run as `python -m modeld.launch MODULE ARGUMENTS...`: the `main` of that module."""
+    del sys.argv[0]
+    with importing():
+        program = importlib.import_module(sys.argv[0])
+    program.main()
+
+
+if __name__ == "__main__":
+    main()
