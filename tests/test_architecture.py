@@ -42,7 +42,6 @@ HOMES = {
     "uvloop": ("serving.worker", "control.app", "cli"),
     "prometheus_client": ("metrics",),
     "pydantic": ("config", "desired", "repository", "control"),
-    "pydantic_settings": ("config",),
     "watchfiles": ("desired", "control"),
     "sqlite3": ("control",),
     "yaml": ("desired", "repository"),

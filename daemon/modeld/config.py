@@ -16,8 +16,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 from modeld.config_sources import (
     PREFIX,
@@ -68,10 +75,12 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be configured. Times in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
 
     host: Annotated[str, BeforeValidator(parse_host)] = "127.0.0.1"
     port: Annotated[int, BeforeValidator(parse_count), Field(le=MAX_PORT)] = 8000
@@ -115,17 +124,6 @@ class Settings(BaseSettings):
     public_url: Annotated[str, BeforeValidator(parse_origin)] = ""
     admin_token: Annotated[SecretStr, BeforeValidator(_check_secret)] | None = None
     admin_token_file: Path | None = None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *unused: PydanticBaseSettingsSource,
-        **also_unused: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from the caller alone: the other sources forget where a value came from."""
-        return (init_settings,)
 
     def serves_all_versions(self, *, is_loopback: bool) -> bool:
         """Whether a request may name any version, not only those that the wish names."""
