@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from modeld.domain import Artifact, InputColumn
 from modeld.errors import LoadFailed, ModeldError, ModelOutputInvalid, SamplesDiffer
@@ -15,6 +20,7 @@ from tests.host.pickles import artifact_of
 from tests.runtimes import onnx_files
 
 LIMIT = 64 << 20
+STARS = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0], [5.0, 50.0]])
 
 
 class Sum:
@@ -131,6 +137,20 @@ def test_whether_large_numbers_fit_is_tried(tmp_path: Path, model: Any, precisio
 def test_an_input_in_single_precision_stays_one(tmp_path: Path, model: Any) -> None:
     """That a label comes out for infinity doesn't make 1e300 a number that it can read."""
     assert tried(saved(tmp_path, model)).signature.precision == 32
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("rows", [STARS, pd.DataFrame(STARS, columns=["stars", "price"])])
+def test_a_model_that_knows_no_zero_is_tried_with_what_it_knows(tmp_path: Path, rows: Any) -> None:
+    """An encoder fails on a number that it has not seen, as long as nobody says otherwise."""
+    encode = make_column_transformer((OneHotEncoder(), [0]), remainder="passthrough")
+    model = make_pipeline(encode, LogisticRegression()).fit(rows, STARS[:, 0] > 3)
+
+    loaded = tried(pickled(tmp_path, model))
+
+    assert loaded.signature.width == 2
+    example = json.loads(loaded.example)
+    assert (example["stars"] if isinstance(example, dict) else example[0]) in STARS[:, 0]
 
 
 def test_a_model_of_texts_is_tried_with_its_samples(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from modeld.domain import Artifact, Signature
 from modeld.errors import LoadFailed, ModeldError
 from modeld.host.child import resident_bytes
 from modeld.host.failures import describe
+from modeld.host.making_up import make_up
 from modeld.messages import Loaded
 from modeld.runtimes.columns import as_object, to_table
 from modeld.runtimes.drift import Drift
@@ -76,11 +77,20 @@ def _open(artifact: Artifact, drift: Drift) -> tuple[Model, Samples | None, Rows
 
 def trial_rows(model: Model, samples: Samples | None) -> Rows | None:
     """Give rows to try a model with; none where it does not say what it takes."""
-    signature = model.signature
     if samples is not None:
-        return to_rows(signature, samples.inputs)
+        return to_rows(model.signature, samples.inputs)
     if isinstance(known := getattr(model, "known_row", None), np.ndarray):
         return known
+    rows = _plain_rows(model)
+    if rows is None or not isinstance(model, NativeModel) or _survives(model, rows):
+        return rows
+    # An encoder fails on a number that it has not seen, unless it was told to take any.
+    made_up = make_up(model, 1)
+    return to_rows(model.signature, made_up) if made_up else rows
+
+
+def _plain_rows(model: Model) -> Rows | None:
+    signature = model.signature
     if signature.rank == 0:
         return ["some text"]
     if signature.is_mixed:
@@ -128,8 +138,8 @@ def _answers(model: Model, rows: Rows) -> None:
         raise
     except Exception as error:
         raise LoadFailed(
-            f"it fails on a first row: {type(error).__name__}: {first_line(error)}; where rows of "
-            "zeros are none of its, give it rows that are: samples.json"
+            f"it fails on a first row: {type(error).__name__}: {first_line(error)}; where neither "
+            "zeros nor what it was trained on is a row of its, give it one: samples.json"
         ) from error
 
 
