@@ -1,19 +1,22 @@
 """What a model may do to its host, and what it may not do to its neighbours."""
 
 import os
+import pickle
 import signal
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from modeld.domain import Artifact
 from modeld.host.failures import describe
 from modeld.messages import Batch, Commit, Load, Loaded, LoadRefused
 from tests.host.conftest import HostProcess, NurseryProcess, Talk, answers_in, ask
-from tests.host.pickles import FIRST, on_trigger, write_model, write_source
+from tests.host.pickles import FIRST, artifact_of, on_trigger, write_model, write_source
 
 GOOD = [[1.0, 2.0]]
 BAD = [[666.0, 0.0]]
@@ -277,14 +280,26 @@ def test_a_peer_that_dies_while_its_batch_runs_hurts_nobody(
     assert ask(good, GOOD) == [[1.0]]
 
 
-def test_a_host_has_no_secrets_in_its_environment(host: HostProcess, tmp_path: Path) -> None:
-    """A session of its own as well: a Ctrl-C reaches the control process alone."""
+def test_a_host_leads_a_session_of_its_own(host: HostProcess, tmp_path: Path) -> None:
+    """A Ctrl-C reaches the control process alone."""
     answer = host.load(
         write_source(tmp_path, "(_ for _ in ()).throw(ValueError(str(__import__('os').getsid(0))))")
     )
 
     assert isinstance(answer, LoadRefused)
     assert answer.message == f"ValueError: {host.pid}"
+
+
+def test_a_model_of_a_frame_does_not_warn_of_rows_without_names(
+    nursery: NurseryProcess, host: HostProcess, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame(GOOD + BAD, columns=["height", "width"])
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(LogisticRegression().fit(frame, ["good", "bad"])))
+    assert isinstance(host.load(artifact_of(path, "pickle")), Loaded)
+
+    assert ask(host.introduce(), GOOD, BAD) == [["good", "bad"]]
+    assert "feature names" not in nursery.log.read_text()
 
 
 # Words

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -219,4 +220,6 @@ def main(sock: socket.socket, memory: int) -> None:
     give_up_privileges(memory)
     np.random.seed(int.from_bytes(os.urandom(4), "little"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # Names are checked at the door; scikit-learn warns of an array that has none.
+    warnings.filterwarnings("ignore", message="X does not have valid feature names")
     Host(sock).run()

@@ -5,7 +5,6 @@ Anything with a `predict` method will do; what scikit-learn's estimators say of 
 """
 
 import contextlib
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -70,8 +69,6 @@ def missing_package(error: ModuleNotFoundError) -> LoadFailed:
 
 def wrap(estimator: Any, artifact: Artifact) -> NativeModel:
     """Make a model of what was in a file; raises `LoadFailed` where it cannot predict."""
-    # Names were checked at the door; scikit-learn warns once per call that an array has none.
-    warnings.filterwarnings("ignore", message="X does not have valid feature names")
     if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
         raise LoadFailed(f"a {type(estimator).__name__} has no predict method")
     if type(estimator).__module__ == "xgboost.core":
