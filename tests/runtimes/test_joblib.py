@@ -88,11 +88,9 @@ def test_joblib_files_open_compressed_or_not(tmp_path: Path, compress: Any) -> N
 
 
 def test_a_real_estimator_works(tmp_path: Path) -> None:
-    """With rows that have no names, which it was fitted with and would warn of."""
     from sklearn.linear_model import LogisticRegression
 
     fitted = LogisticRegression().fit([[-1.0, 0.0], [1.0, 0.0]], ["no", "yes"])
-    fitted.feature_names_in_ = np.array(["a", "b"], object)
 
     model = open_pickle(artifact_of(tmp_path, fitted))
 

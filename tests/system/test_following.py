@@ -126,7 +126,7 @@ def test_a_merge_conflict_in_the_wish_keeps_the_last_good_one(serving: Followed)
     assert (serving.git()["commit"], serving.version()) == (bad, "v1")
     serving.remote.publish("state/active.yaml", "active: v2\n")
     serving.server.wait_until_live("v2")
-    assert serving.server.status()["sync"]["status"] == "Synced"
+    eventually(lambda: serving.server.status()["sync"]["status"] == "Synced", "rest")
 
 
 def test_a_branch_that_is_missing_is_said(serving: Followed) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.server import GIT, ROOT, Server, cared_for
+from tests.support.server import GIT, ROOT, Server, cared_for, eventually
 
 STARTER = ROOT / "daemon" / "modeld" / "starter"
 
@@ -51,7 +51,7 @@ def test_what_it_prints_leads_to_a_server_that_answers(typed: Server) -> None:
     answer = typed.predict({"features": [5.1, 3.5, 1.4, 0.2]})
 
     assert answer.json == {"prediction": 0, "model_version": "v1"}
-    assert typed.status()["sync"]["status"] == "Synced"
+    eventually(lambda: typed.status()["sync"]["status"] == "Synced", "rest")
     assert typed.git("status", "--porcelain") == ""
 
 
