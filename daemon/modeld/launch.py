@@ -23,6 +23,11 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
+def command(module: str, *arguments: int) -> list[str]:
+    """Give the command that runs a module in a process of its own."""
+    return [sys.executable, "-P", "-m", "modeld.launch", module, *map(str, arguments)]
+
+
 def main() -> None:
     """Run as `python -m modeld.launch MODULE ARGUMENTS...`: the `main` of that module."""
     del sys.argv[0]

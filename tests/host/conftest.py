@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modeld import launch
 from modeld.domain import Artifact
 from modeld.host.protocol import BlockingChannel, Frame
 from modeld.messages import (
@@ -126,10 +126,7 @@ class NurseryProcess:
         ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "modeld.launch", "modeld.host.nursery"),
-                    *(str(theirs.fileno()), str(os.getpid())),
-                ],
+                launch.command("modeld.host.nursery", theirs.fileno(), os.getpid()),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,

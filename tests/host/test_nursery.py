@@ -5,12 +5,12 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from modeld import launch
 from modeld.messages import Fork, Loaded
 from tests.host.conftest import HostProcess, NurseryProcess, ask
 from tests.host.pickles import write_model
@@ -153,10 +153,7 @@ def test_a_nursery_whose_parent_is_another_process_ends_at_once() -> None:
 
     with ours, theirs:
         done = subprocess.run(
-            [
-                *(sys.executable, "-P", "-m", "modeld.launch", "modeld.host.nursery"),
-                *(str(theirs.fileno()), str(os.getpid() + 1)),
-            ],
+            launch.command("modeld.host.nursery", theirs.fileno(), os.getpid() + 1),
             pass_fds=[theirs.fileno()],
             timeout=30,
             check=False,

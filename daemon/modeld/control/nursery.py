@@ -8,10 +8,10 @@ import asyncio
 import os
 import socket
 import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 
+from modeld import launch
 from modeld.control.alone import start_alone
 from modeld.control.environment import child_environment
 from modeld.control.environments import Environments
@@ -102,15 +102,7 @@ class Nursery:
         ours, theirs = connected_pair()
         with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "modeld.launch",
-                    "modeld.host.nursery",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                ],
+                launch.command("modeld.host.nursery", theirs.fileno(), os.getpid()),
                 pass_fds=[theirs.fileno()],
                 env=child_environment(is_host=True),
                 stdin=subprocess.DEVNULL,

@@ -9,11 +9,11 @@ import asyncio
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from modeld import launch
 from modeld.control.environment import child_environment
 from modeld.domain import WorkerSettings
 from modeld.host.channel import Channel, connected_pair
@@ -181,9 +181,8 @@ class Supervisor:
         ours, theirs = connected_pair()
         inherited = (theirs.fileno(), self._listener.fileno(), *self._metrics)
         with theirs:
-            program = (sys.executable, "-P", "-m", "modeld.launch", "modeld.serving.worker")
             process = subprocess.Popen(
-                [*program, *map(str, inherited)],
+                launch.command("modeld.serving.worker", *inherited),
                 pass_fds=inherited,
                 env=child_environment(),
                 stdin=subprocess.DEVNULL,
