@@ -1,8 +1,8 @@
 """Start a program of ours with the garbage collector at rest while it imports.
 
 What is imported stays until the process ends, and there is hardly any garbage in it. Looking
-through it again and again as it grows took up to a tenth of a start; the collector never
-looks at it later either (ADR 0006).
+through it again and again as it grows takes time at every start; the collector never looks
+at it later either (ADR 0006).
 """
 
 import contextlib
